@@ -1,0 +1,59 @@
+"""The record by which a domain package announces itself.
+
+Everything heavy is named as a ``"module:attribute"`` string, so that listing domains, printing
+help and reading configs load neither torch nor the domain's libraries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from rondel.errors import PluginError
+
+PLUGIN_API = 1
+"""The plugin interface offered by this version of rondel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A domain: its name, its config, how to build its loop, its bundles and its own verbs.
+
+    Args:
+        name: The word on the command line, ``rondel <name> train``.
+        summary: One line for ``rondel --help``.
+        config: ``"module:attr"`` of the pydantic model, a subclass of `rondel.DomainConfig`.
+        build: ``"module:attr"`` of ``build(config) -> Loop``; loads data and makes the model.
+        bundle: ``"module:attr"`` of the `rondel.Bundle` subclass that predicts.
+        commands: ``"module:attr"`` of a list of click commands: the domain's own verbs.
+        inspect: ``"module:attr"`` of ``inspect(config) -> str``: what the data looks like.
+        demo: Overrides that make the embedded default run short, for ``rondel quickstart``.
+        api: The plugin interface the domain was written for.
+    """
+
+    name: str
+    summary: str
+    config: str
+    build: str
+    bundle: str
+    commands: str | None = None
+    inspect: str | None = None
+    demo: tuple[str, ...] = ()
+    api: int = PLUGIN_API
+
+
+def resolve(target: str) -> Any:
+    """Import ``"module:attr"`` and return the attribute.
+
+    Raises:
+        PluginError: The module cannot be imported or lacks the attribute.
+    """
+    module_name, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"cannot load {target!r}: {error}",
+            hint="Reinstall the package that names it, or run 'rondel plugins check'.",
+        ) from error

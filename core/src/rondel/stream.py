@@ -1,0 +1,392 @@
+"""Batches of data in an order that is a pure function of (seed, name, pass, position).
+
+A stream has no state. A run asks it for the batches of a pass from a position on, and gets the
+same ones whatever the number of workers, of processes, or of interruptions before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler, default_collate
+
+from rondel import keyed
+from rondel.batch import leaves, size_of, sliced, to_device
+from rondel.batcher import Batcher, FixedSize
+from rondel.errors import DataError, RondelError, UsageError
+from rondel.processes import Processes
+
+Noise = Callable[[int, torch.Generator], Any]
+PERMUTE_BYTES = 1 << 28
+"""Tensors up to this size are permuted once per pass, so that batches are plain slices."""
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A map-style data set: torch's ``Dataset``, a list, anything with a length and an index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a run tells a stream: randomness, processes, workers, what to do with bad samples."""
+
+    seed: int
+    processes: Processes
+    workers: int = 0
+    skip: Callable[[list[Unreadable]], None] | None = None
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A sample that could not be read, and why; takes the sample's place until it is dropped."""
+
+    index: int
+    name: str
+    cause: str
+
+
+class Stream:
+    """Batches of a data set, in a keyed order.
+
+    Args:
+        data: Tensors with one row per sample (one, or a tuple or dict of them), which are sliced
+            without a loader; or a map-style data set, which is loaded by worker processes.
+        batch_size: Samples per batch over all processes; or give a ``batcher``.
+        name: In logs, counters and keys; two streams of a run need two names.
+        shuffle: Draw a new order for every pass.
+        drop_last: Leave a shorter last batch out.
+        batcher: Puts samples into batches; see `rondel.batcher`.
+        collate: Makes a batch of a list of samples; torch's ``default_collate`` by default.
+        augment: Changes one sample. Python's, NumPy's and torch's generators are seeded by
+            (seed, name, pass, index) before each call, so any library's transforms are keyed.
+        noise: ``noise(size, generator)``: random numbers of a whole batch, keyed by its position;
+            each batch becomes ``(*batch, noise)``. Processes get their rows of the same draw.
+
+    Raises:
+        UsageError: No data, or neither a batch size nor a batcher.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        batch_size: int | None = None,
+        name: str = "train",
+        shuffle: bool = True,
+        drop_last: bool = False,
+        batcher: Batcher | None = None,
+        collate: Callable[[list[Any]], Any] = default_collate,
+        augment: Callable[[Any], Any] | None = None,
+        noise: Noise | None = None,
+    ) -> None:
+        if batcher is None and (batch_size is None or batch_size < 1):
+            raise UsageError(
+                f"a batch size of {batch_size!r}",
+                where=f"stream '{name}'",
+                hint="Give batch_size=... (at least 1) or a batcher.",
+            )
+        self.name = name
+        self.data = data
+        self.shuffle = shuffle
+        self.noise = noise
+        self._batcher = batcher or FixedSize(batch_size or 1, drop_last)
+        tensors = is_tensors(data)
+        self._sliced = tensors and augment is None
+        rows = Rows(data) if tensors else data
+        self._keyed = KeyedSamples(rows, augment, name, Collate(collate))
+        self._placed: Any = None
+        self._loader: tuple[PlanSampler, DataLoader[Any]] | None = None
+        if len(rows) == 0:
+            raise DataError(
+                "the data set is empty", where=f"stream '{name}'", hint="Look at the source."
+            )
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._keyed.samples)
+
+    def plan(self, seed: int, number: int) -> Sequence[Tensor]:
+        """Return the batches of pass ``number`` as tensors of indices."""
+        draw = keyed.generator(seed, self.name, "order", number) if self.shuffle else None
+        return self._batcher.plan(len(self), draw)
+
+    def batches(
+        self, feed: Feed, plan: Sequence[Tensor], number: int, start: int = 0
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Yield this process' share of each batch of a pass, with the indices of the whole batch.
+
+        Args:
+            feed: Seed, processes, workers.
+            plan: What `plan` returned for this pass.
+            number: Which pass over the data.
+            start: Position of the first batch.
+        """
+        made = (
+            self._slices(plan, feed.processes, start)
+            if self._sliced
+            else self._loaded(plan, feed, number, start)
+        )
+        if self.noise is None:
+            yield from made
+            return
+        for position, (batch, indices) in enumerate(made, start):
+            draw = keyed.generator(feed.seed, self.name, "noise", number, position)
+            first, last = feed.processes.share(len(indices))
+            noise = sliced(self.noise(len(indices), draw), first, last)
+            noise = to_device(noise, feed.processes.device)
+            yield (*batch, noise) if isinstance(batch, tuple) else (batch, noise), indices
+
+    def samples_before(self, plan: Sequence[Tensor], position: int) -> int:
+        """Return how many samples the first ``position`` batches of a plan hold."""
+        return sum(len(indices) for indices in plan[:position])
+
+    # -- in memory -----------------------------------------------------------------------------
+
+    def _slices(
+        self, plan: Sequence[Tensor], processes: Processes, start: int
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Slice tensors: no loader, no copy per batch where one permutation serves a pass."""
+        if self._placed is None:
+            self._placed = to_device(self.data, processes.device)
+        data = self._placed
+        if not self.shuffle and isinstance(self._batcher, FixedSize):
+            pieces = data
+        elif sum(t.nbytes for t in leaves(data) if isinstance(t, Tensor)) > PERMUTE_BYTES:
+            yield from self._gathered(plan[start:], processes)
+            return
+        else:
+            pieces = taken(data, torch.cat(list(plan)).to(processes.device))
+        offset = sum(len(indices) for indices in plan[:start])
+        for indices in plan[start:]:
+            first, last = (0, len(indices)) if processes.size == 1 else processes.share(len(indices))
+            yield sliced(pieces, offset + first, offset + last), indices
+            offset += len(indices)
+
+    def _gathered(
+        self, plan: Sequence[Tensor], processes: Processes
+    ) -> Iterator[tuple[Any, Tensor]]:
+        for indices in plan:
+            first, last = processes.share(len(indices))
+            yield taken(self._placed, indices[first:last].to(processes.device)), indices
+
+    # -- by workers ----------------------------------------------------------------------------
+
+    def _loaded(
+        self, plan: Sequence[Tensor], feed: Feed, number: int, start: int
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Load samples, in worker processes if there are any; drop unreadable ones by policy."""
+        loader = self._make_loader(feed)
+        assert self._loader is not None
+        shares = [indices[slice(*feed.processes.share(len(indices)))] for indices in plan[start:]]
+        # a process without a share loads one sample all the same, for the shape of its empty batch
+        self._loader[0].batches = [
+            [(feed.seed, number, i) for i in (mine if len(mine) else whole[:1]).tolist()]
+            for mine, whole in zip(shares, plan[start:], strict=True)
+        ]
+        loaded = iter(loader)
+        for mine, indices in zip(shares, plan[start:], strict=True):
+            try:
+                batch, unreadable = next(loaded)
+            except RuntimeError as error:
+                raise worker_failed(error, self.name, indices) from error
+            if unreadable:
+                if feed.skip is None or len(unreadable) >= max(1, len(mine)):
+                    raise unreadable_sample(unreadable[0], self.name)
+                feed.skip(unreadable)
+            batch = batch if len(mine) else sliced(batch, 0, 0)
+            yield to_device(batch, feed.processes.device), indices
+
+    def _make_loader(self, feed: Feed) -> DataLoader[Any]:
+        if self._loader is None:
+            sampler = PlanSampler()
+            loader: DataLoader[Any] = DataLoader(
+                cast(Any, self._keyed),
+                batch_sampler=sampler,
+                collate_fn=self._keyed.collate,
+                num_workers=feed.workers,
+                persistent_workers=feed.workers > 0,
+                pin_memory=feed.processes.device.type == "cuda",
+                # without one of its own the loader would draw from the generator of the loop
+                generator=keyed.generator(feed.seed, self.name, "loader"),
+            )
+            self._loader = (sampler, loader)
+        return self._loader[1]
+
+
+class ReadyBatches:
+    """A list of ready-made batches, handed out in its order."""
+
+    def __init__(self, batches: Sequence[Any], *, name: str = "train") -> None:
+        self.name = name
+        self._batches = batches
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._batches)
+
+    def plan(self, seed: int, number: int) -> Sequence[Any]:  # noqa: ARG002 - the order is fixed
+        """Return one entry per batch."""
+        return range(len(self._batches))
+
+    def samples_before(self, plan: Sequence[int], position: int) -> int:  # noqa: ARG002
+        """Return how many samples the first ``position`` batches hold."""
+        return sum(size_of(batch) for batch in self._batches[:position])
+
+    def batches(
+        self,
+        feed: Feed,
+        plan: Sequence[int],  # noqa: ARG002 - the order is fixed
+        number: int,  # noqa: ARG002 - every pass is the same
+        start: int = 0,
+    ) -> Iterator[tuple[Any, None]]:
+        """Yield this process' share of each batch."""
+        processes = feed.processes
+        plain = processes.size == 1 and processes.device.type == "cpu"
+        for batch in self._batches[start:] if start else self._batches:
+            if plain:
+                yield batch, None
+            else:
+                piece = sliced(batch, *processes.share(size_of(batch)))
+                yield to_device(piece, processes.device), None
+
+
+AnyStream = Stream | ReadyBatches
+
+
+class Rows:
+    """Tensors seen as a map-style data set of rows."""
+
+    def __init__(self, tensors: Any) -> None:
+        self._tensors = tensors
+        lengths = {len(leaf) for leaf in leaves(tensors)}
+        if len(lengths) > 1:
+            raise DataError(
+                f"the tensors have {sorted(lengths)} rows",
+                hint="Give tensors with one row per sample.",
+            )
+        self._size = lengths.pop() if lengths else 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int) -> Any:
+        return taken(self._tensors, index)
+
+
+class PlanSampler(Sampler[list[tuple[int, int, int]]]):
+    """Hands out planned batches; the pass travels inside the index, so workers need no message."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, int, int]]] = []
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+@dataclass(frozen=True)
+class KeyedSamples:
+    """A data set whose samples are loaded and changed with randomness keyed by their index."""
+
+    samples: Samples
+    augment: Callable[[Any], Any] | None
+    name: str
+    collate: Collate
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitems__(self, batch: list[tuple[int, int, int]]) -> list[Any]:
+        """Load the samples of a batch; in the main process its generators are left untouched."""
+        if torch.utils.data.get_worker_info() is not None:
+            return [self._load(*place) for place in batch]
+        with keyed.apart(torch.device("cpu")):
+            return [self._load(*place) for place in batch]
+
+    def _load(self, seed: int, number: int, index: int) -> Any:
+        keyed.reseed(keyed.key(seed, self.name, "sample", number, index))
+        try:
+            sample = self.samples[index]
+            return sample if self.augment is None else self.augment(sample)
+        except (RondelError, OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+            return Unreadable(index, self._name_of(index), f"{type(error).__name__}: {error}")
+
+    def _name_of(self, index: int) -> str:
+        describe = getattr(self.samples, "describe", None)
+        return f"sample {index}" if describe is None else str(describe(index))
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Makes a batch of the samples that could be read, and lists the others."""
+
+    make: Callable[[list[Any]], Any]
+
+    def __call__(self, samples: list[Any]) -> tuple[Any, list[Unreadable]]:
+        bad = [sample for sample in samples if isinstance(sample, Unreadable)]
+        good = [sample for sample in samples if not isinstance(sample, Unreadable)]
+        return (self.make(good) if good else ()), bad
+
+
+def is_tensors(data: Any) -> bool:
+    """Tell whether data is a tensor, or a tuple or dict of tensors."""
+    if isinstance(data, Tensor):
+        return True
+    items = data.values() if isinstance(data, dict) else data if isinstance(data, tuple) else ()
+    return bool(items) and all(isinstance(item, Tensor) for item in items)
+
+
+def taken(tensors: Any, indices: Any) -> Any:
+    """Return the rows ``indices`` of a tensor, or of a tuple or dict of tensors."""
+    if isinstance(tensors, Tensor):
+        return tensors[indices]
+    if isinstance(tensors, dict):
+        return {key: tensor[indices] for key, tensor in tensors.items()}
+    return tuple(tensor[indices] for tensor in tensors)
+
+
+def unreadable_sample(sample: Unreadable, stream: str) -> DataError:
+    """Describe a sample that could not be read."""
+    return DataError(
+        f"{sample.name} cannot be read: {sample.cause}",
+        where=f"stream '{stream}', index {sample.index}",
+        hint="Repair or remove it, or run with run.bad_samples=skip.",
+    )
+
+
+def worker_failed(error: RuntimeError, stream: str, indices: Tensor) -> RondelError:
+    """Describe a loader worker that died, with the samples that were in flight."""
+    first = indices[:8].tolist()
+    more = ", ..." if len(indices) > 8 else ""
+    return DataError(
+        f"a loader worker failed: {error}",
+        where=f"stream '{stream}', samples {json.dumps(first)[1:-1]}{more}",
+        hint="Try run.workers=0 to see the cause; a killed worker often means too little memory.",
+    )
+
+
+def as_stream(source: Any) -> AnyStream:
+    """Return the source if it is a stream; a list is taken as ready-made batches.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(source, Stream | ReadyBatches):
+        return source
+    if isinstance(source, list):
+        return ReadyBatches(source)
+    raise UsageError(
+        f"run.batches got {type(source).__name__}",
+        hint="Give a rondel.Stream(data, batch_size=...), or a list of ready-made batches.",
+    )
