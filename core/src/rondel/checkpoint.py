@@ -249,17 +249,11 @@ def _format_manifest(
 
 def _publish(temporary: Path, final: Path) -> None:
     """Give a finished directory its name, in place of an older one if there is one."""
-    aside = final.with_name(f"{final.name}.old-{os.getpid()}")
-    replaces = final.exists()
-    if replaces:
+    if final.exists():
+        aside = final.with_name(f"{final.name}.old-{os.getpid()}")
         _remove(aside)
-        final.replace(aside)  # from here on, reading finds the old one under this name
-    try:
-        temporary.replace(final)
-    except OSError:
-        if replaces:
-            aside.replace(final)
-        raise
+        final.replace(aside)  # if we stop here, reading finds the old one under this name
+    temporary.replace(final)
     sync_directory(final.parent)
     with contextlib.suppress(OSError):  # the new one is safe; pruning tries again
         for older in final.parent.glob(f"{final.name}.old-*"):

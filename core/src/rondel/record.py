@@ -78,6 +78,12 @@ class Record:
         return self._directory.path
 
     @property
+    def path_or_none(self) -> Path | None:
+        """The run directory, or None before it was opened."""
+        directory = getattr(self, "_directory", None)
+        return None if directory is None else directory.path
+
+    @property
     def skipped(self) -> Path:
         """The list of samples that could not be read."""
         return self._directory.skipped
@@ -229,7 +235,7 @@ class Record:
         self,
         outcome: str,
         reason: str | None,
-        evaluations: Mapping[str, Mapping[str, float]],
+        metrics: Mapping[str, float],
         seconds: float,
         error: BaseException | None,
     ) -> None:
@@ -242,7 +248,7 @@ class Record:
         result = {
             "outcome": outcome,
             "reason": reason,
-            "metrics": next(reversed(evaluations.values()), {}),
+            "metrics": dict(metrics),
             "baseline": baseline and {"name": baseline.name, "values": dict(baseline.values)},
             "watch": watch and {"metric": watch.metric, "mode": watch.mode},
             "best": read_best(self._directory.checkpoints),

@@ -24,8 +24,6 @@ class TrainRequest:
         origins: Dotted config key to where its value came from.
         out: The run directory; None lets the session name one under ``runs/``.
         resume: The run directory to continue.
-        dry_run: Build everything, run one batch, print shapes and sizes.
-        check_resume: Stop and resume a short run, and compare it with the straight one.
         verbosity: -1 quiet, 0 normal, 1 verbose.
         json: Write results to stdout as JSON Lines.
         command: The command line, for the manifest.
@@ -37,8 +35,6 @@ class TrainRequest:
     origins: Mapping[str, str] = field(default_factory=dict)
     out: Path | None = None
     resume: Path | None = None
-    dry_run: bool = False
-    check_resume: bool = False
     verbosity: int = 0
     json: bool = False
     command: tuple[str, ...] = ()

@@ -81,6 +81,8 @@ class Run:
         self.batch_indices: Tensor | None = None
         self.evaluations: dict[str, dict[str, float]] = {}
         """The latest values of each evaluation."""
+        self.best: dict[str, float] | None = None
+        """The values of the best evaluation, if a callback watches for it."""
         self.protected: set[int] = set()
         """Steps whose checkpoints are kept, such as the best."""
         self.processes = Processes.join(device_name(self.settings.device))
@@ -89,10 +91,10 @@ class Run:
         self._modules: dict[str, nn.Module] = {}
         self._streams: dict[str, AnyStream] = {}
         self._skipped = 0
-        self._wanted = self._dirty = False
+        self._wanted = self._dirty = self._finished = False
         self._stop_at = stop_at
         self._random: Any = None
-        self._started = self._due = 0.0
+        self._started = self._due = self._ended = 0.0
         self._steps_due: float = 0
         self._listeners: dict[str, tuple[Callback, ...]] = {}
         self._on_update: tuple[Callback, ...] = ()
@@ -124,16 +126,25 @@ class Run:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             if error is None:
-                self.course.check_arrived()
-                self._finish()
+                self.finish()
         except BaseException as late:
             error = late
             raise
         finally:
             self._close(error)
 
-    def _finish(self) -> None:
-        """Save what a longer run would continue from, then write what the log still holds."""
+    def finish(self) -> None:
+        """End the training: save what a longer run would continue from, write the last rows.
+
+        Called at the end of the with block; call it earlier to work with the trained model inside.
+
+        Raises:
+            LoopError: A resumed loop did not come back to where it was cut.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        self.course.check_arrived()
         if self.course.step and not self._dirty:
             self.save()
         self._flush_windows()
@@ -142,9 +153,9 @@ class Run:
         outcome = self._record.outcome(error)
         try:
             self._fire("run_finished", outcome)
-            seconds = time.monotonic() - self._started
+            self._ended = time.monotonic()
             reason = str(error) if error else self.course.stopped
-            self._record.conclude(outcome, reason, self.evaluations, seconds, error)
+            self._record.conclude(outcome, reason, self.headline, self.seconds, error)
         finally:
             self._stack.close()
 
@@ -157,6 +168,31 @@ class Run:
     def directory(self) -> Path:
         """The run directory."""
         return self._record.path
+
+    @property
+    def directory_or_none(self) -> Path | None:
+        """The run directory, or None if it was never opened."""
+        return self._record.path_or_none
+
+    @property
+    def seconds(self) -> float:
+        """How long this process has worked on the run."""
+        return (self._ended or time.monotonic()) - self._started
+
+    def outcome(self, error: BaseException | None) -> str:
+        """Name how a run ends: 'done', 'interrupted', 'diverged' or 'failed'."""
+        return self._record.outcome(error)
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The registered modules by name."""
+        return self._modules
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """The values of the best evaluation, or of the latest where none is watched."""
+        latest = next(reversed(self.evaluations.values()), {})
+        return dict(latest if self.best is None else self.best)
 
     @property
     def step(self) -> int:

@@ -53,6 +53,11 @@ class Best(Callback):
         self.evaluation = evaluation
         self.value: float | None = None
         self.step: int | None = None
+        self.values: dict[str, float] | None = None
+
+    def run_started(self, run: Run) -> None:
+        """Tell a resumed run what the best was."""
+        run.best = self.values
 
     def evaluated(self, run: Run, name: str, values: Mapping[str, float]) -> None:
         """Take note of a better value; its checkpoint is written at the safe point that follows."""
@@ -61,6 +66,7 @@ class Best(Callback):
         value = watched(values, self.watch, name)
         if better(value, self.value, self.watch.mode):
             self.value, self.step = value, run.step + 1
+            self.values = run.best = dict(values)
             run.protected = {self.step}
             run.request_checkpoint()
 
@@ -76,9 +82,9 @@ class Best(Callback):
             write_json(path.parent / "best.json", pointer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value and the step it was reached at."""
-        return {"value": self.value, "step": self.step}
+        """Return the best value, the step it was reached at, and the whole evaluation."""
+        return {"value": self.value, "step": self.step, "values": self.values}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put value and step back."""
-        self.value, self.step = state["value"], state["step"]
+        """Put them back."""
+        self.value, self.step, self.values = state["value"], state["step"], state["values"]

@@ -94,7 +94,7 @@ def _run_domain(app: App, domain: Domain, out: Path) -> Row:
     from rondel import session
     from rondel.request import TrainRequest
 
-    result = session.train(
+    result = session.carry_out(
         TrainRequest(
             domain=domain,
             config=resolved.config,

@@ -47,22 +47,23 @@ def train(
     from rondel.cli.outcome import report_result
     from rondel.request import TrainRequest
 
-    result = session.train(
-        TrainRequest(
-            domain=domain,
-            config=resolved.config,
-            origins=resolved.origins,
-            host=app.host,
-            out=out,
-            resume=resume,
-            dry_run=dry_run,
-            check_resume=check_resume,
-            verbosity=app.terminal.verbosity,
-            json=app.terminal.json,
-            command=app.command,
-        )
+    request = TrainRequest(
+        domain=domain,
+        config=resolved.config,
+        origins=resolved.origins,
+        host=app.host,
+        out=out,
+        resume=resume,
+        verbosity=app.terminal.verbosity,
+        json=app.terminal.json,
+        command=app.command,
     )
-    return report_result(app, result)
+    if dry_run or check_resume:
+        text = session.dry_run(request) if dry_run else session.check_resume(request)
+        app.terminal.result(text)
+        app.terminal.row("check", {"text": text})
+        return 0
+    return report_result(app, session.carry_out(request))
 
 
 @click.command("evaluate", short_help="Measure a trained model on data.")

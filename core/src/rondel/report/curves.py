@@ -34,6 +34,7 @@ class Series:
         colour: Slot in the palette.
         mean: The running mean of a noisy line; empty for a calm one.
         omitted: How many values were not finite, or too large to draw.
+        is_shared: Whether several lines that lie on each other are drawn as this one.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Series:
     colour: int = 0
     mean: tuple[Point, ...] = ()
     omitted: int = 0
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,11 @@ class Chart:
     def is_smoothed(self) -> bool:
         """Whether a running mean is drawn over the logged values."""
         return any(line.mean for line in self.series)
+
+    @property
+    def has_legend(self) -> bool:
+        """Whether the title alone does not say what the lines are."""
+        return len(self.series) > 1 or any(line.is_shared for line in self.series)
 
     @property
     def omitted(self) -> int:
@@ -213,16 +220,15 @@ def thin_out(points: Sequence[Point], limit: int = MAX_POINTS) -> list[Point]:
 
 
 def running_mean(points: Sequence[Point]) -> list[Point]:
-    """Average over a centred window of a fortieth of the points, narrower at both ends."""
+    """Average over a centred window of a fortieth of the points, cut off at both ends."""
     sums = [0.0]
     for _, value in points:
         sums.append(sums[-1] + value)
     half = max(1, len(points) // 80)
     averaged = []
     for index, (step, _) in enumerate(points):
-        reach = min(half, index, len(points) - 1 - index)
-        total = sums[index + reach + 1] - sums[index - reach]
-        averaged.append((step, total / (2 * reach + 1)))
+        start, end = max(0, index - half), min(len(points), index + half + 1)
+        averaged.append((step, (sums[end] - sums[start]) / (end - start)))
     return averaged
 
 
@@ -279,7 +285,11 @@ def _merged(lines: Sequence[Series]) -> list[Series]:
     kept: dict[tuple[Point, ...], Series] = {}
     for line in lines:
         known = kept.get(line.points)
-        kept[line.points] = replace(known, label=f"{known.label}, {line.label}") if known else line
+        if known is not None:
+            label = f"{known.label}, {line.label}"
+            kept[line.points] = replace(known, label=label, is_shared=True)
+        else:
+            kept[line.points] = line
     return list(kept.values())
 
 

@@ -1,0 +1,1 @@
+"""The rondel domain 'example': a linear model over the columns of a CSV file."""
