@@ -29,7 +29,7 @@ class Recorder(ModuleType):
         self.failure: BaseException | None = None
         self.outcome = "done"
 
-    def train(self, request: Any) -> SimpleNamespace:
+    def carry_out(self, request: Any) -> SimpleNamespace:
         self.requests.append(request)
         if self.failure is not None:
             raise self.failure
@@ -42,6 +42,14 @@ class Recorder(ModuleType):
             report=Path("runs/one/report.html"),
             outcome=self.outcome,
         )
+
+    def dry_run(self, request: Any) -> str:
+        self.requests.append(request)
+        return "one batch"
+
+    def check_resume(self, request: Any) -> str:
+        self.requests.append(request)
+        return "every end is equal"
 
     def evaluate(self, *call: Any) -> dict[str, float]:
         self.calls.append(call)
@@ -83,7 +91,6 @@ def test_train_hands_over_config_origins_and_flags(session: Recorder) -> None:
         "--seed",
         "7",
         "--workers=2",
-        "--dry-run",
         "-q",
     ]
     assert main([*words, "--out", "runs/mine"]) == 0
@@ -98,10 +105,21 @@ def test_train_hands_over_config_origins_and_flags(session: Recorder) -> None:
     assert request.origins["run.seed"] == "--seed"
     assert request.origins["run.workers"] == "--workers"
     assert request.origins["bricks"] == "command line"
-    assert (request.out, request.resume, request.dry_run) == (Path("runs/mine"), None, True)
-    assert (request.verbosity, request.json, request.check_resume) == (-1, False, False)
+    assert (request.out, request.resume) == (Path("runs/mine"), None)
+    assert (request.verbosity, request.json) == (-1, False)
     assert request.domain.name == "toy"
     assert request.command == ("rondel", *words, "--out", "runs/mine")
+
+
+@pytest.mark.usefixtures("toy", "session")
+@pytest.mark.parametrize(
+    ("flag", "text"), [("--dry-run", "one batch"), ("--check-resume", "every end is equal")]
+)
+def test_a_flag_that_only_tries_the_loop_prints_what_it_found(
+    flag: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["toy", "train", flag]) == 0
+    assert capsys.readouterr().out.strip() == text
 
 
 @pytest.mark.usefixtures("toy")

@@ -114,6 +114,11 @@ class Stream:
         """Return the number of samples."""
         return len(self._keyed.samples)
 
+    @property
+    def batches_per_pass(self) -> int:
+        """How many batches the first pass has; with a fixed batch size, every pass."""
+        return len(self.plan(0, 0))
+
     def plan(self, seed: int, number: int) -> Sequence[Tensor]:
         """Return the batches of pass ``number`` as tensors of indices."""
         draw = keyed.generator(seed, self.name, "order", number) if self.shuffle else None

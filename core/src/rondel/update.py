@@ -352,6 +352,11 @@ class Update:
         for group, rate in zip(groups, self._rates, strict=True):
             group["lr"] = rate * factor
 
+    def stand_still(self) -> None:
+        """Set every learning rate to zero for good: gradients are computed, nothing moves."""
+        self._rates = [0.0] * len(self._rates)
+        self._set_rates(0.0)
+
     @property
     def learning_rate(self) -> float:
         """The present learning rate of the first group."""

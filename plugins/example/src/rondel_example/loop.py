@@ -1,9 +1,10 @@
 """The loop: when what happens, in plain Python."""
 
-import torch
 from torch import Tensor, nn
 
-from rondel import Loop, Loss, Run, Stream, Watch
+from rondel import Loop, Loss, Metric, Run, Stream, Watch
+from rondel.metric import MeanMetric
+from rondel_example.bundle import ExampleBundle
 from rondel_example.config import ExampleConfig
 
 
@@ -17,16 +18,18 @@ class ExampleLoop(Loop):
         config: ExampleConfig,
         model: nn.Module,
         train_data: Stream,
-        test_data: tuple[Tensor, Tensor],
+        valid_data: Stream,
+        columns: list[str],
     ) -> None:
         self.config = config
         self.model = model
         self.train_data = train_data
-        self.test_data = test_data
+        self.valid_data = valid_data
+        self.columns = columns
 
     def train(self, run: Run) -> None:
         """Update the model batch by batch."""
-        total = self.config.epochs * len(self.train_data)
+        total = self.config.epochs * self.train_data.batches_per_pass
         update = run.update("model", self.model, self.config.update, total=total)
         for _ in run.epochs(self.config.epochs):
             for x, y in run.batches(self.train_data):
@@ -37,9 +40,18 @@ class ExampleLoop(Loop):
         """Return the squared error, summed over the rows."""
         return Loss((self.model(x) - y).square().sum(), len(y))
 
-    def evaluate(self, run: Run) -> dict[str, float]:
+    def evaluate(self, run: Run) -> dict[str, Metric]:
         """Measure the mean absolute error on the rows that were held out."""
-        x, y = (tensor.to(run.device) for tensor in self.test_data)
-        with torch.no_grad():
-            error = (self.model(x) - y).abs().mean()
-        return {"mean_absolute_error": error.item()}
+        error = MeanMetric()
+        for x, y in run.batches(self.valid_data):
+            error.update((self.model(x) - y).abs())
+        return {"mean_absolute_error": error}
+
+    def bundle(self) -> ExampleBundle:
+        """Return the model with the names of its columns."""
+        return ExampleBundle(
+            config=self.config.model_dump(mode="json"),
+            facts={"columns": self.columns},
+            modules={"model": self.model},
+            data=self.data,
+        )

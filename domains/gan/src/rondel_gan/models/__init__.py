@@ -1,0 +1,1 @@
+"""The networks: what is trained, and the frozen proxy that measures it."""

@@ -1,0 +1,1 @@
+"""rondel-tabular: training loops for any table with a target column."""

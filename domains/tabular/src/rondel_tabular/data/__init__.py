@@ -1,0 +1,1 @@
+"""From files and frames to tensors: readers, kinds of columns, schema, target, split."""

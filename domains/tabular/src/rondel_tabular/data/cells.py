@@ -1,0 +1,100 @@
+"""Cells of a column as numbers, texts or moments, whatever type they were stored in.
+
+Missing cells, and cells that are not of the wanted kind, are NaN or NA.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api import types
+from rondel.errors import DataError
+
+from rondel_tabular.data.readers import NOT_THERE
+
+Numbers: TypeAlias = NDArray[np.float64]
+TRUE = frozenset({"true", "yes", "t", "y", "on", "1"})
+FALSE = frozenset({"false", "no", "f", "n", "off", "0"})
+
+
+def is_numeric(column: pd.Series[Any]) -> bool:
+    """Tell whether a column is stored as real numbers."""
+    kind = column.dtype
+    return types.is_numeric_dtype(kind) and not (
+        types.is_bool_dtype(kind) or types.is_complex_dtype(kind)
+    )
+
+
+def texts(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the cells as stripped text, so that 3, 3.0 and "3" are the same level."""
+    if is_numeric(column):
+        values = column.to_numpy(dtype="float64", na_value=np.nan)
+        present = values[~np.isnan(values)]
+        whole = bool(np.all(present == np.trunc(present))) and bool(
+            np.all(np.abs(present) < 2**53)
+        )
+        column = column.astype("float64" if not whole else "Int64")
+    # categories come as a type of their own, which would pass through below
+    plain = column.astype("object") if isinstance(column.dtype, pd.CategoricalDtype) else column
+    stripped = plain.astype("string").str.strip()
+    return stripped.mask(stripped.isin(["", *NOT_THERE]))
+
+
+def numbers(column: pd.Series[Any]) -> Numbers:
+    """Return the cells as numbers.
+
+    Raises:
+        DataError: A cell is infinite.
+    """
+    if is_numeric(column) or types.is_bool_dtype(column.dtype):
+        values = column.to_numpy(dtype="float64", na_value=np.nan)
+    elif types.is_timedelta64_dtype(column.dtype):
+        values = column.dt.total_seconds().to_numpy(dtype="float64", na_value=np.nan)
+    else:
+        parsed = pd.to_numeric(texts(column), errors="coerce")
+        values = parsed.to_numpy(dtype="float64", na_value=np.nan)
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise DataError(
+            f"{len(infinite)} cells are infinite, the first in data row {infinite[0] + 1}",
+            where=f"column {column.name!r}",
+            hint="Correct them or leave them empty: an empty cell counts as missing.",
+        )
+    return values
+
+
+def truths(column: pd.Series[Any]) -> Numbers:
+    """Return the cells as 1 for true and 0 for false."""
+    if types.is_bool_dtype(column.dtype) or is_numeric(column):
+        return (numbers(column) != 0).astype("float64") + 0 * numbers(column)  # NaN stays NaN
+    words = texts(column).str.lower()
+    values = np.full(len(words), np.nan)
+    values[words.isin(TRUE).to_numpy(dtype=bool)] = 1.0
+    values[words.isin(FALSE).to_numpy(dtype=bool)] = 0.0
+    return values
+
+
+def moments(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the cells as points in time, in UTC."""
+    if types.is_datetime64_any_dtype(column.dtype):
+        return pd.to_datetime(column, utc=True)
+    return pd.to_datetime(texts(column), format="mixed", errors="coerce", utc=True)
+
+
+def moment_parts(column: pd.Series[Any]) -> dict[str, Numbers]:
+    """Return what a point in time says, as numbers: the day, and where in its cycles it lies."""
+    time = moments(column)
+    elapsed = (time - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
+    parts = {
+        "days": elapsed,
+        "month": time.dt.month,
+        "day": time.dt.day,
+        "weekday": time.dt.weekday,
+        "hour": time.dt.hour,
+    }
+    return {
+        name: part.to_numpy(dtype="float64", na_value=np.nan) for name, part in parts.items()
+    }

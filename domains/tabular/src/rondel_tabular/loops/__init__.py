@@ -1,0 +1,1 @@
+"""Loop structures for tables, one file each."""
