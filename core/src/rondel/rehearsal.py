@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from rondel.batch import leaves
 from rondel.callbacks import Best
@@ -192,7 +193,7 @@ def watched(run: Run, lines: list[str]) -> Iterator[list[int]]:
 
     hooks = [
         nn.modules.module.register_module_forward_hook(note),
-        torch.optim.optimizer.register_optimizer_step_post_hook(begin),
+        register_optimizer_step_post_hook(begin),
     ]
     try:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
