@@ -23,6 +23,7 @@ from typing import Any
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "KERAS_BACKEND": "torch",
+    "KERAS_TORCH_DEVICE": "cpu",
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "TERM": "xterm-256color",

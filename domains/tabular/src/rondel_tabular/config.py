@@ -43,7 +43,10 @@ class TabularConfig(DomainConfig):
     )
     watch: MetricName = setting("loss", help="The metric that decides which state is the best.")
     unknown_rate: float = setting(
-        0.02, help="Share of categories hidden in training, so that 'unknown' is learnt.", ge=0, lt=1
+        0.02,
+        help="Share of categories hidden in training, so that 'unknown' is learnt.",
+        ge=0,
+        lt=1,
     )
     network: NetworkConfig = setting(NetworkConfig(), help="The network.")
     optimizer: OptimizerConfig = setting(

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch.nn.functional as F
-from rondel import Loss
 from torch import Tensor
 
+from rondel import Loss
 from rondel_tabular.config import Task
 
 

@@ -5,13 +5,12 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol, Self
+
+from torch import Tensor
 
 from rondel import Metric
 from rondel.metric import ConfusionMatrix, MeanMetric, RegressionErrors, Scores
-from torch import Tensor
-
 from rondel_tabular.data.target import Target
 from rondel_tabular.losses import cross_entropy, squared_error
 
@@ -21,7 +20,7 @@ LOWER_IS_BETTER = frozenset({"loss", "rmse", "mae"})
 class TaskMetrics(Protocol):
     """The metrics of a task; ``update`` adds a batch of outputs and targets."""
 
-    by_name: Mapping[str, Metric]
+    by_name: dict[str, Metric]
 
     def update(self, outputs: Tensor, targets: Tensor) -> Self:
         """Add a batch: what the network returned and the encoded targets."""

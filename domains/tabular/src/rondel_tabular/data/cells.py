@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
-from rondel.errors import DataError
 
+from rondel.errors import DataError
 from rondel_tabular.data.readers import NOT_THERE
 
 Numbers: TypeAlias = NDArray[np.float64]
@@ -33,9 +33,7 @@ def texts(column: pd.Series[Any]) -> pd.Series[Any]:
     if is_numeric(column):
         values = column.to_numpy(dtype="float64", na_value=np.nan)
         present = values[~np.isnan(values)]
-        whole = bool(np.all(present == np.trunc(present))) and bool(
-            np.all(np.abs(present) < 2**53)
-        )
+        whole = bool(np.all(present == np.trunc(present))) and bool(np.all(np.abs(present) < 2**53))
         column = column.astype("float64" if not whole else "Int64")
     # categories come as a type of their own, which would pass through below
     plain = column.astype("object") if isinstance(column.dtype, pd.CategoricalDtype) else column
@@ -69,7 +67,8 @@ def numbers(column: pd.Series[Any]) -> Numbers:
 def truths(column: pd.Series[Any]) -> Numbers:
     """Return the cells as 1 for true and 0 for false."""
     if types.is_bool_dtype(column.dtype) or is_numeric(column):
-        return (numbers(column) != 0).astype("float64") + 0 * numbers(column)  # NaN stays NaN
+        values = numbers(column)
+        return np.where(np.isnan(values), np.nan, values != 0)
     words = texts(column).str.lower()
     values = np.full(len(words), np.nan)
     values[words.isin(TRUE).to_numpy(dtype=bool)] = 1.0
@@ -95,6 +94,4 @@ def moment_parts(column: pd.Series[Any]) -> dict[str, Numbers]:
         "weekday": time.dt.weekday,
         "hour": time.dt.hour,
     }
-    return {
-        name: part.to_numpy(dtype="float64", na_value=np.nan) for name, part in parts.items()
-    }
+    return {name: part.to_numpy(dtype="float64", na_value=np.nan) for name, part in parts.items()}

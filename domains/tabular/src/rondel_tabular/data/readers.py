@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
+
 from rondel.errors import DataError
 
 DELIMITERS = ",;\t|"

@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
-from rondel.errors import DataError
 from torch import Tensor
 
+from rondel.errors import DataError
 from rondel_tabular.config import Kind
 from rondel_tabular.data import cells
 from rondel_tabular.data.nearest import nearest
@@ -102,11 +102,11 @@ class Column:
         if column is None:
             return np.zeros(rows)
         known = pd.Index(list(self.levels), dtype="object")
-        return known.get_indexer(cells.texts(column).astype("object")).astype("float64") + 1
+        return (
+            known.get_indexer(pd.Index(cells.texts(column).astype("object"))).astype("float64") + 1
+        )
 
-    def _refuse_nonsense(
-        self, column: pd.Series[Any], values: Mapping[str, cells.Numbers]
-    ) -> None:
+    def _refuse_nonsense(self, column: pd.Series[Any], values: Mapping[str, cells.Numbers]) -> None:
         """Refuse a column of which every cell is of another kind."""
         present = cells.texts(column).dropna()
         if len(present) and all(bool(np.isnan(part).all()) for part in values.values()):
@@ -153,7 +153,7 @@ class Schema:
         levels = np.empty((rows, len(self.levels)), dtype=np.int64)
         place = level = 0
         for column in self.columns:
-            found = frame[column.name] if column.name in frame else None
+            found = frame.get(column.name)
             if column.kind == "category":
                 levels[:, level] = column.encode_levels(found, rows)
                 level += 1

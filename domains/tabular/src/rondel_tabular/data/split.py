@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+
 from rondel import keyed
 from rondel.errors import DataError
-
 from rondel_tabular.config import Task
 from rondel_tabular.data import cells
 

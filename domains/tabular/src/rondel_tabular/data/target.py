@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 from pandas.api import types
-from rondel.errors import ConfigError, DataError
 from torch import Tensor
 
+from rondel.errors import ConfigError, DataError
 from rondel_tabular.config import Task
 from rondel_tabular.data import cells
 from rondel_tabular.data.nearest import nearest
@@ -49,6 +49,15 @@ class Target:
         """How many outputs a network needs."""
         return len(self.labels) or 1
 
+    @classmethod
+    def fit(cls, column: pd.Series[Any], task: Task) -> Self:
+        """Learn the classes, or mean and scale, from the training rows."""
+        if task == "classification":
+            return cls(str(column.name), task, labels=labels_of(column))
+        values = cells.numbers(column)
+        scale = float(values.std())
+        return cls(str(column.name), task, mean=float(values.mean()), scale=scale or 1.0)
+
     def encode(self, column: pd.Series[Any], *, where: str) -> Tensor:
         """Return class indices (N,) int64, or standardised values (N,) float32.
 
@@ -57,25 +66,13 @@ class Target:
         """
         if self.task == "regression":
             values = cells.numbers(column)
-            self._refuse(np.isnan(values), column, where, "is no number")
+            refuse(np.isnan(values), column, where=where, why="is no number")
             return torch.from_numpy(((values - self.mean) / self.scale).astype("float32"))
         known = pd.Index([str(label) for label in self.labels], dtype="object")
-        codes = known.get_indexer(cells.texts(column).astype("object"))
+        codes = known.get_indexer(pd.Index(cells.texts(column).astype("object")))
         listed = ", ".join(str(label) for label in self.labels[:8])
-        self._refuse(codes < 0, column, where, f"is none of the classes {listed}")
+        refuse(codes < 0, column, where=where, why=f"is none of the classes {listed}")
         return torch.from_numpy(codes.astype("int64"))
-
-    def _refuse(
-        self, bad: np.ndarray[Any, np.dtype[np.bool_]], column: pd.Series[Any], where: str, why: str
-    ) -> None:
-        if bad.any():
-            first = int(np.flatnonzero(bad)[0])
-            raise DataError(
-                f"the target {self.name!r} {why} in {int(bad.sum())} rows, the first is data row "
-                f"{first + 1} with {str(column.iloc[first])!r}",
-                where=where,
-                hint="Correct these rows or leave them out.",
-            )
 
     def to_facts(self) -> dict[str, Any]:
         """Describe the target as plain values; `from_facts` reads it."""
@@ -125,47 +122,52 @@ def guess_task(column: pd.Series[Any]) -> Task:
     return "classification" if whole and often else "regression"
 
 
-def learn_target(
-    column: pd.Series[Any], rows: np.ndarray[Any, Any], task: Task | Literal["auto"], *, where: str
-) -> Target:
-    """Learn the classes from all rows, or mean and scale from the training rows.
-
-    Args:
-        column: The target without missing cells.
-        rows: Positions of the training rows.
-        task: What it is, or 'auto' to guess.
-        where: The table's name, for messages.
+def settle_task(column: pd.Series[Any], wanted: Task | Literal["auto"], *, where: str) -> Task:
+    """Return the task of a target without missing cells, after checking that it can be learnt.
 
     Raises:
-        DataError: It is the same in every row, or has cells or classes that cannot be learnt.
+        DataError: It is the same in every row, has too many classes, or is no number.
     """
-    name = str(column.name)
-    task = guess_task(column) if task == "auto" else task
-    if column.nunique() < 2:
+    task = guess_task(column) if wanted == "auto" else wanted
+    different = cells.texts(column).nunique()
+    if different < 2:
         raise DataError(
-            f"the target {name!r} is {str(column.iloc[0])!r} in every row: nothing can be learnt",
+            f"the target {str(column.name)!r} is {str(column.iloc[0])!r} in every row: nothing can "
+            "be learnt",
             where=where,
             hint="Choose another target, or rows of at least two classes.",
         )
-    if task == "classification":
-        return Target(name, task, labels=_labels(column, where))
-    values = cells.numbers(column)
-    Target(name, task)._refuse(np.isnan(values), column, where, "is no number")
-    mean, scale = float(values[rows].mean()), float(values[rows].std())
-    return Target(name, task, mean=mean, scale=scale or 1.0)
-
-
-def _labels(column: pd.Series[Any], where: str) -> tuple[Label, ...]:
-    """Return the classes in their natural order, in the type that they were stored in."""
-    words = cells.texts(column)
-    different = list(words.unique())
-    if len(different) > min(MAX_CLASSES, len(words) // 2):
+    if task == "regression":
+        refuse(np.isnan(cells.numbers(column)), column, where=where, why="is no number")
+    elif different > min(MAX_CLASSES, len(column) // 2):
         raise DataError(
-            f"the target {str(column.name)!r} has {len(different)} different values in "
-            f"{len(words)} rows: too many for classes",
+            f"the target {str(column.name)!r} has {different} different values in "
+            f"{len(column)} rows: too many for classes",
             where=where,
             hint="Choose another target, or set task=regression if it is a number.",
         )
+    return task
+
+
+def refuse(bad: np.ndarray[Any, Any], column: pd.Series[Any], *, where: str, why: str) -> None:
+    """Refuse a target that is bad in some rows.
+
+    Raises:
+        DataError: ``bad`` is true for at least one row.
+    """
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"the target {str(column.name)!r} {why} in {int(bad.sum())} rows, the first is data "
+            f"row {first + 1} with {str(column.iloc[first])!r}",
+            where=where,
+            hint="Correct these rows or leave them out.",
+        )
+
+
+def labels_of(column: pd.Series[Any]) -> tuple[Label, ...]:
+    """Return the classes in their natural order, in the type that they were stored in."""
+    different = list(cells.texts(column).unique())
     if types.is_bool_dtype(column.dtype):
         return tuple(sorted(word == "True" for word in different))
     if cells.is_numeric(column):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from rondel import Baseline, DataManifest, Loop, Loss, Run, Stream, Watch
 from torch import Tensor, nn
 
+from rondel import Baseline, DataManifest, Loop, Loss, Run, Stream, Watch
 from rondel_tabular.bundle import TabularBundle
 from rondel_tabular.config import TabularConfig
 from rondel_tabular.data.dataset import Dataset
@@ -42,7 +42,7 @@ class Supervised(Loop):
         self.task = dataset.target.task
         self.data, self.baseline = data, baseline
         self.watch = Watch(config.watch, "min" if config.watch in LOWER_IS_BETTER else "max")
-        self.sections = sections_of(dataset)  # type: ignore[misc] - of the class, says the core
+        self.sections = sections_of(dataset)  # type: ignore[misc]
         hides = dataset.schema.levels and config.unknown_rate
         self.training = Stream(
             dataset.train.tensors,

@@ -11,7 +11,9 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor, nn
 
-from rondel_tabular.config import NetworkConfig
+from rondel_tabular.config import NetworkConfig, TabularConfig
+from rondel_tabular.data.schema import Schema
+from rondel_tabular.data.target import Target
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -62,3 +64,13 @@ def hidden_layer(inputs: int, outputs: int, config: NetworkConfig) -> list[nn.Mo
     """Return one hidden layer: linear map, activation, dropout if there is any."""
     layers: list[nn.Module] = [nn.Linear(inputs, outputs), ACTIVATIONS[config.activation]()]
     return [*layers, nn.Dropout(config.dropout)] if config.dropout else layers
+
+
+def make_network(schema: Schema, target: Target, config: TabularConfig) -> MLP:
+    """Make the network for a schema, with fresh weights."""
+    return MLP(
+        numbers=schema.numbers,
+        levels=schema.levels,
+        outputs=target.outputs,
+        config=config.network,
+    )

@@ -1,0 +1,52 @@
+# make demo    train one small model per domain on data that comes along, and look at the reports
+# make test    the whole test suite, formatting, lints and types
+# make bench   the benchmarks against other libraries, in an environment of their own
+# make docs    the generated pages of docs/
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml constraints.txt $(wildcard */pyproject.toml */*/pyproject.toml)
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/rondel quickstart
+
+test: $(VENV)/.tested lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy core/src domains/tabular/src domains/gan/src plugins/example/src
+
+bench: .venv-bench/.installed
+	.venv-bench/bin/python benchmarks/loop_overhead.py
+	.venv-bench/bin/python benchmarks/resume_exact.py
+	.venv-bench/bin/python benchmarks/checkpoint_cost.py
+	.venv-bench/bin/python benchmarks/startup.py
+
+docs: $(VENV)/.tested
+	$(BIN)/python docs/generate.py
+
+# Editable, so that a change of the sources needs no new installation.
+$(VENV)/.installed: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e "./core[report]" -e ./domains/tabular -e ./domains/gan
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-r requirements-test.txt -e ./plugins/example
+	touch $@
+
+.venv-bench/.installed: $(SOURCES) benchmarks/requirements-peers.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-r benchmarks/requirements-peers.txt -e "./core[report]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-bench runs

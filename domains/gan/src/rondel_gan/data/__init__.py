@@ -1,0 +1,1 @@
+"""Real images: read, checked, scaled to [-1, 1], split."""

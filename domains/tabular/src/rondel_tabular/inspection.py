@@ -1,0 +1,110 @@
+"""What a table looks like to the domain: the text of ``rondel tabular inspect``, and report tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from rondel_tabular.config import TabularConfig
+from rondel_tabular.data.dataset import Dataset, prepare
+from rondel_tabular.data.schema import Column
+from rondel_tabular.data.source import load_source
+
+HEADERS = ("column", "kind", "missing", "what is in it")
+
+
+def inspect(config: TabularConfig) -> str:
+    """Describe the config's table: columns, kinds, missing cells, levels, target, what is left out.
+
+    Raises:
+        DataError: The table cannot be read or learnt from.
+    """
+    source, manifest = load_source(config)
+    dataset = prepare(source, config)
+    lines = [
+        f"{source.name}: {manifest.samples} rows, {source.frame.shape[1]} columns",
+        "",
+        *target_lines(dataset),
+        "",
+        *aligned([HEADERS, *column_rows(dataset)]),
+    ]
+    if dataset.dropped:
+        rows = [("left out", "because"), *dataset.dropped.items()]
+        lines += ["", *aligned(rows)]
+    if dataset.notes:
+        lines += ["", *dataset.notes]
+    return "\n".join(printable(line) for line in lines)
+
+
+def sections_of(dataset: Dataset) -> tuple[Mapping[str, Any], ...]:
+    """Return the tables of a report: columns, target, and what was left out."""
+    sections: list[Mapping[str, Any]] = [
+        {"title": "Columns", "table": table_of(HEADERS, column_rows(dataset))},
+        {"title": "Target", "text": "\n\n".join(line.strip() for line in target_lines(dataset))},
+    ]
+    if dataset.dropped:
+        rows = list(dataset.dropped.items())
+        sections.append({"title": "Left out", "table": table_of(("column", "because"), rows)})
+    if dataset.notes:
+        sections.append({"title": "Notes on the data", "text": "\n\n".join(dataset.notes)})
+    return tuple(sections)
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return a table of the report."""
+    return {"columns": list(columns), "rows": [list(row) for row in rows]}
+
+
+def column_rows(dataset: Dataset) -> list[tuple[str, ...]]:
+    """Describe each column that the model reads, in the order of `HEADERS`."""
+    return [
+        (column.name, column.kind, percent(dataset.missing[column.name]), content_of(column))
+        for column in dataset.schema.columns
+    ]
+
+
+def content_of(column: Column) -> str:
+    """Describe what is in a column: its levels, or mean and standard deviation."""
+    if column.kind == "category":
+        few = ", ".join(column.levels[:4])
+        return f"{len(column.levels)} levels: {few}{', ...' if len(column.levels) > 4 else ''}"
+    if column.kind == "datetime":
+        return ", ".join(part.name for part in column.parts)
+    part = column.parts[0]
+    if column.kind == "boolean":
+        return f"{part.mean:.1%} true"
+    return f"{part.mean:.4g} ± {part.scale:.4g}"
+
+
+def target_lines(dataset: Dataset) -> list[str]:
+    """Describe the target: the share of each class, or mean and standard deviation."""
+    target = dataset.target
+    if target.task == "regression":
+        return [f"target {target.name}: a number, {target.mean:.4g} ± {target.scale:.4g}"]
+    targets = torch.cat([dataset.train.targets, dataset.valid.targets])
+    counts = torch.bincount(targets, minlength=target.outputs).tolist()
+    most = sorted(zip(target.labels, counts, strict=True), key=lambda pair: -pair[1])
+    lines = [f"target {target.name}: {len(target.labels)} classes"]
+    lines += [f"  {label}: {count} rows, {count / len(targets):.1%}" for label, count in most[:20]]
+    return lines if len(most) <= 20 else [*lines, f"  and {len(most) - 20} more"]
+
+
+def percent(share: float) -> str:
+    """Write a share of cells; nothing if there is none."""
+    return f"{share:.1%}" if share else ""
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay rows out in columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def printable(line: str) -> str:
+    """Replace what a terminal would obey instead of showing; names come from files."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
