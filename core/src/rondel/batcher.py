@@ -24,6 +24,19 @@ class Batcher(Protocol):
         """
 
 
+def check_length(values: Tensor, size: int, what: str) -> None:
+    """Raise if a batcher was made for other data.
+
+    Raises:
+        UsageError: There is not one value per sample.
+    """
+    if len(values) != size:
+        raise UsageError(
+            f"the batcher has {len(values)} {what} for {size} samples",
+            hint="Give one per sample, in the order of the data.",
+        )
+
+
 def order(size: int, generator: torch.Generator | None) -> Tensor:
     """Return a permutation of ``size`` indices, or the indices as they are."""
     return torch.arange(size) if generator is None else torch.randperm(size, generator=generator)
@@ -65,6 +78,7 @@ class LengthBuckets:
 
     def plan(self, size: int, generator: torch.Generator | None) -> Sequence[Tensor]:
         """Sort within random buckets, cut, and shuffle the batches."""
+        check_length(self.lengths, size, "lengths")
         batches: list[Tensor] = []
         for part in order(size, generator).split(self.batch_size * self.bucket):
             by_length = part[torch.argsort(self.lengths[part], descending=True, stable=True)]
@@ -92,6 +106,7 @@ class TokenBudget:
         Raises:
             UsageError: A sample is longer than the budget.
         """
+        check_length(self.lengths, size, "lengths")
         longest = int(self.lengths.max()) if size else 0
         if longest > self.budget:
             raise UsageError(
@@ -126,6 +141,7 @@ class Packed:
 
     def plan(self, size: int, generator: torch.Generator | None) -> Sequence[Tensor]:
         """Put each sample, longest first, into the row it fills best; shuffle the rows."""
+        check_length(self.lengths, size, "lengths")
         rows: list[list[int]] = []
         for part in order(size, generator).split(self.bucket):
             rows.extend(self._rows(part))
@@ -162,6 +178,9 @@ class ClassBalanced:
 
     def plan(self, size: int, generator: torch.Generator | None) -> Sequence[Tensor]:
         """Draw as many samples as the data has, each class with the same chance."""
+        check_length(self.labels, size, "labels")
+        # without an order to follow: the same draw in every pass, and not from the loop's generator
+        generator = generator or torch.Generator().manual_seed(0)
         counts = torch.bincount(self.labels)
         weights = 1.0 / counts[self.labels].double()
         drawn = torch.multinomial(weights, size, replacement=True, generator=generator)

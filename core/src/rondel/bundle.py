@@ -84,8 +84,9 @@ class Bundle:
 
     # -- saving and loading --------------------------------------------------------------------
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write the bundle as a folder; an older one there is replaced once this one is whole."""
+        path = Path(path)
         tree = {
             "config": self.config,
             "facts": self.facts,
@@ -98,9 +99,9 @@ class Bundle:
         shutil.rmtree(staging, ignore_errors=True)
         written = write_checkpoint(staging, 0, tree, meta=meta)
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(staging / "older")  # moved, not removed: a kill here loses neither
         written.replace(path)
-        staging.rmdir()
+        shutil.rmtree(staging)
         return path
 
     @classmethod

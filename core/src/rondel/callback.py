@@ -7,8 +7,10 @@ its failure ends the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from rondel.errors import Interrupted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +60,49 @@ class Callback:
 EVENTS = tuple(name for name in vars(Callback) if name[0] != "_" and callable(vars(Callback)[name]))
 
 
-def listeners(callbacks: Iterable[Callback], event: str) -> tuple[Callback, ...]:
-    """Return the callbacks that override an event, in their order."""
-    blank = getattr(Callback, event)
-    return tuple(c for c in callbacks if getattr(type(c), event) is not blank)
+class Listeners:
+    """The callbacks of a run, by event; a loop calls them directly, in their order.
+
+    Args:
+        callbacks: In the order in which they are called.
+        run: What they are told about.
+    """
+
+    def __init__(self, callbacks: list[Callback], run: Run) -> None:
+        self._callbacks = callbacks
+        self._run = run
+        self.listen()
+
+    def listen(self) -> None:
+        """Find out who overrides which event; an event without listeners costs an empty loop."""
+        blank = {event: getattr(Callback, event) for event in EVENTS}
+        self._by_event = {
+            event: tuple(c for c in self._callbacks if getattr(type(c), event) is not blank[event])
+            for event in EVENTS
+        }
+        self.on_update = self._by_event["update_finished"]
+
+    def fire(self, event: str, *details: Any) -> None:
+        """Tell everyone who listens to an event."""
+        for callback in self._by_event[event]:
+            self.call(callback, event, *details)
+
+    def call(self, callback: Callback, event: str, *details: Any) -> None:
+        """Tell one callback; one that only watches is switched off if it fails."""
+        try:
+            getattr(callback, event)(self._run, *details)
+        except Exception as error:
+            if callback.essential or isinstance(error, Interrupted):
+                raise
+            # whatever an observer does wrong must not end a long run
+            self._callbacks.remove(callback)
+            self.listen()
+            self._run.say(
+                f"Callback '{callback_name(callback)}' failed in {event} and is switched off: "
+                f"{type(error).__name__}: {error}"
+            )
+
+
+def callback_name(callback: Callback) -> str:
+    """Return the name of a callback in checkpoints and messages."""
+    return callback.name or type(callback).__name__

@@ -109,6 +109,7 @@ class Course:
         self.stopped: str | None = None
         """Why the run was stopped; every iterator ends at its next item."""
         self._path: list[int] = []
+        self._cut = self._at = self.root
         self._saved: list[dict[str, Any]] = []
         self._safe_point = safe_point
         self._reached = reached
@@ -158,10 +159,15 @@ class Course:
                 self.pass_safe_point(cursor)
             cursor.left = self.stopped is not None
         finally:
-            del bodies[bodies.index(body) :]
+            self._drop(body)
             cursor.done = True
         cursor.children.clear()
         self.pass_safe_point(cursor)
+
+    def _drop(self, body: Body) -> None:
+        """Close a body, and those inside it that an error has left open."""
+        if body in self.bodies:
+            del self.bodies[self.bodies.index(body) :]
 
     def _reopen(self, cursor: Cursor, length: int | None) -> bool:
         """Continue an iterator that had run out of items and is now longer (more epochs)."""
@@ -204,7 +210,7 @@ class Course:
             yield
         finally:
             self._atomic -= 1
-            del self.bodies[self.bodies.index(body) :]
+            self._drop(body)
 
     @property
     def is_atomic(self) -> bool:
@@ -335,4 +341,4 @@ def stateful(item: object, name: str) -> Stateful:
             f"{name!r} ({type(item).__name__}) has no state_dict and load_state_dict",
             hint="Give it both, or keep its values in rondel.Values.",
         )
-    return cast(Stateful, item)
+    return item

@@ -31,6 +31,7 @@ class Average:
         self._live_buffers = [buffer for module in modules for buffer in module.buffers()]
         self._mean = [p.detach().clone() for p in self._live]
         self._buffers = [buffer.detach().clone() for buffer in self._live_buffers]
+        self._depth = 0
 
     @torch.no_grad()
     def update(self) -> None:
@@ -43,12 +44,19 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Put the average in place of the parameters, and the parameters back at the end."""
-        self._swap()
+        """Put the average in place of the parameters, and the parameters back at the end.
+
+        Within such a block the average is in place already: an inner one changes nothing.
+        """
+        self._depth += 1
+        if self._depth == 1:
+            self._swap()
         try:
             yield
         finally:
-            self._swap()
+            self._depth -= 1
+            if self._depth == 0:
+                self._swap()
 
     @torch.no_grad()
     def _swap(self) -> None:

@@ -44,18 +44,10 @@ class Window:
         """Return the means of the window, read from the device at once, and start anew."""
         values = {name: mean(series) for name, series in self._series.items()}
         for name, parts in self._parts.items():
-            total = sum(float(s) for s, _ in parts)
-            values[f"loss.{name}"] = total / max(1.0, sum(float(c) for _, c in parts))
+            total, count = (sum(map(float, column)) for column in zip(*parts, strict=True))
+            values[f"loss.{name}"] = total / (count if count > 0 else 1.0)
         self._series, self._parts = {}, {}
         return values
-
-    def bad_part(self) -> str:
-        """Name the first part of the latest loss that is not finite, for an error."""
-        for name, parts in self._parts.items():
-            total, _ = parts[-1]
-            if not torch.isfinite(torch.as_tensor(total)):
-                return f"; part '{name}' is {float(total)}"
-        return ""
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next row will need."""

@@ -27,10 +27,14 @@ class Loss:
         parts: Named sums over the same elements, for the log only; detached when stored.
     """
 
-    __slots__ = ("count", "parts", "terms", "_mean", "_sum")
+    __slots__ = ("_mean", "_sum", "count", "parts", "terms")
 
     def __init__(
-        self, sum: Tensor, count: Count, *, parts: Mapping[str, Tensor] | None = None  # noqa: A002
+        self,
+        sum: Tensor,  # noqa: A002 - the word of the formula
+        count: Count,
+        *,
+        parts: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._sum: Tensor | None = sum
         self._mean: Tensor | None = None
@@ -103,9 +107,14 @@ class Loss:
 
 def divided(total: Tensor, count: Count) -> Tensor:
     """Divide by a count; nothing counted gives 0, still attached to the graph."""
+    return total / divisor(count)
+
+
+def divisor(count: Count) -> Count:
+    """Return the count, or 1 where nothing was counted; sums of weights may be below 1."""
     if isinstance(count, Tensor):
-        return total / count.clamp(min=1)  # no branch on a device value: it would synchronise
-    return total / max(count, 1)
+        return torch.where(count > 0, count, 1)  # no branch on the value: it would synchronise
+    return count if count > 0 else 1
 
 
 def counted(counts: Callable[..., Mapping[str, Count]]) -> Callable[[F], F]:

@@ -187,7 +187,7 @@ def roc_auc(scores: Tensor, labels: Tensor) -> float:
     ends = counts.cumsum(0).double()
     ranks = (ends - (counts.double() - 1) / 2)[inverse]  # mean rank of each group of ties
     total = ranks[labels].sum().item()
-    return (total - positives * (positives + 1) / 2) / (positives * negatives)
+    return float((total - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 class RegressionErrors(SumMetric):

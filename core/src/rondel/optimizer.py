@@ -16,7 +16,14 @@ from rondel.errors import ConfigError
 from rondel.settings import GroupConfig, OptimizerConfig
 
 Named = Sequence[tuple[str, nn.Parameter]]
-FUSED = {"Adam", "AdamW", "SGD", "Adagrad"}
+FUSED = {
+    "Adam": {"cpu", "cuda"},
+    "AdamW": {"cpu", "cuda"},
+    "SGD": {"cpu", "cuda"},
+    "Adagrad": {"cpu"},
+}
+"""Optimizers with a fused kernel, and the devices on which every supported torch has it."""
+FUSED_DTYPES = {torch.float32, torch.float64, torch.float16, torch.bfloat16}
 
 
 def make_optimizers(config: OptimizerConfig, named: Named, *, where: str) -> list[Optimizer]:
@@ -28,6 +35,7 @@ def make_optimizers(config: OptimizerConfig, named: Named, *, where: str) -> lis
         ConfigError: Unknown optimizer, an option it does not take, or a pattern without a match.
     """
     kind = optimizer_class(config.name, where=where)
+    check_patterns(config, named, where=where)
     if kind.__name__ != "Muon":
         return [make_optimizer(kind, config, named, where=where)]
     matrices = [(name, p) for name, p in named if p.ndim == 2]
@@ -44,9 +52,10 @@ def make_optimizer(
 ) -> Optimizer:
     """Build one optimizer over groups that share learning rate and weight decay."""
     options = {"lr": config.lr, **checked_options(kind, config, where=where)}
-    if kind.__name__ in FUSED and all(fusable(p) for _, p in named):
+    devices = FUSED.get(kind.__name__, set())
+    if all(p.device.type in devices and p.dtype in FUSED_DTYPES for _, p in named):
         options["fused"] = True
-    return kind(parameter_groups(config, named, kind, where=where), **options)
+    return kind(parameter_groups(config, named, kind), **options)
 
 
 def optimizer_class(name: str, *, where: str) -> type[Optimizer]:
@@ -77,8 +86,8 @@ def checked_options(
     """Return the options that were set, after checking that the optimizer takes them."""
     accepted = inspect.signature(kind).parameters
     options = config.options()
-    decay = {"weight_decay"} if config.weight_decay > 0 else set()
-    for key in [*options, *decay]:
+    decays = [config.weight_decay, *(group.weight_decay for group in config.groups)]
+    for key in [*options, *(["weight_decay"] if any(decays) else [])]:
         if key not in accepted:
             takes = [name for name in accepted if name in OptimizerConfig.model_fields]
             raise ConfigError(
@@ -89,8 +98,23 @@ def checked_options(
     return options
 
 
+def check_patterns(config: OptimizerConfig, named: Named, *, where: str) -> None:
+    """Raise if a pattern of a group matches no parameter."""
+    unused = {
+        group.match
+        for group in config.groups
+        if not any(fnmatch.fnmatchcase(name, group.match) for name, _ in named)
+    }
+    if unused:
+        raise ConfigError(
+            f"no parameter matches {sorted(unused)}",
+            where=f"{where}.groups",
+            hint=f"The first parameters are {', '.join(name for name, _ in named[:5])}.",
+        )
+
+
 def parameter_groups(
-    config: OptimizerConfig, named: Named, kind: type[Optimizer], *, where: str
+    config: OptimizerConfig, named: Named, kind: type[Optimizer]
 ) -> list[dict[str, Any]]:
     """Sort parameters into groups of equal learning rate and weight decay.
 
@@ -98,32 +122,15 @@ def parameter_groups(
     are not decayed unless ``decay_all`` says so.
     """
     decays = "weight_decay" in inspect.signature(kind).parameters
-    unused = {group.match for group in config.groups}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in named:
-        match = next((g for g in config.groups if fnmatch.fnmatch(name, g.match)), GroupConfig(match=""))
-        unused.discard(match.match)
+        fitting = (g for g in config.groups if fnmatch.fnmatchcase(name, g.match))
+        match = next(fitting, GroupConfig(match=""))
         decay = config.weight_decay if match.weight_decay is None else match.weight_decay
         if parameter.ndim < 2 and not config.decay_all:
             decay = 0.0
         groups.setdefault((config.lr * match.lr_scale, decay), []).append(parameter)
-    if unused and kind.__name__ != "Muon":
-        raise ConfigError(
-            f"no parameter matches {sorted(unused)}",
-            where=f"{where}.groups",
-            hint=f"The first parameters are {', '.join(name for name, _ in named[:5])}.",
-        )
     return [
         {"params": members, "lr": lr} | ({"weight_decay": decay} if decays else {})
         for (lr, decay), members in groups.items()
     ]
-
-
-def fusable(parameter: nn.Parameter) -> bool:
-    """Tell whether torch's fused kernels take the parameter."""
-    return parameter.device.type in {"cpu", "cuda"} and parameter.dtype in {
-        torch.float32,
-        torch.float64,
-        torch.float16,
-        torch.bfloat16,
-    }

@@ -33,6 +33,7 @@ from rondel.processes import Processes
 from rondel.rescue import Lookout
 from rondel.settings import RunConfig
 from rondel.signals import SignalFlag
+from rondel.stream import Unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,12 +170,13 @@ class Record:
             self._metrics.append(row)
             self._metrics.flush()
 
-    def skip(self, index: int, name: str, cause: str) -> None:
+    def skip(self, sample: Unreadable) -> None:
         """Note a sample that could not be read."""
         if self._skipped is not None:
-            self._skipped.append({"index": index, "sample": name, "cause": cause})
+            row = {"index": sample.index, "sample": sample.name, "cause": sample.cause}
+            self._skipped.append(row)
             self._skipped.flush()
-        self.say(f"{name} was skipped: {cause}")
+        self.say(f"{sample.name} was skipped: {sample.cause}")
 
     def say(self, message: str) -> None:
         """Tell the user, and keep it in log.txt."""

@@ -79,7 +79,9 @@ class Rehearsal:
             raise StateError("the run has no checkpoint", where=str(directory))
         return {"state": latest[1], "metrics": (directory / "metrics.jsonl").read_text()}
 
-    def compare(self, cut: int, *, until: int | None = None, workers: int | None = None) -> list[str]:
+    def compare(
+        self, cut: int, *, until: int | None = None, workers: int | None = None
+    ) -> list[str]:
         """Cut a run, resume it, and return where its end differs from the run 'straight'."""
         name = f"cut-{cut}-{workers or 0}"
         self.run(name, stop_at=cut)

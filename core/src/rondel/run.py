@@ -18,23 +18,25 @@ import torch
 from torch import Tensor, nn
 
 from rondel import keyed
-from rondel.callback import EVENTS, Callback, listeners
+from rondel.callback import Callback, Listeners, callback_name
 from rondel.counter import Counters
 from rondel.cursor import Course, stateful
-from rondel.errors import DataError, LoopError, RondelError, StateError, UsageError
+from rondel.errors import LoopError
+from rondel.feeding import Feeder
 from rondel.log import Window
 from rondel.metric import Metric, merged
+from rondel.ownership import Owned, as_items, named_parameters
+from rondel.precision import Precision, device_name
 from rondel.processes import Processes
 from rondel.record import Provenance, Record, print_to_stderr
 from rondel.settings import OptimizerConfig, RunConfig, UpdateConfig
-from rondel.stream import AnyStream, Feed, Stream, Unreadable, as_stream, unreadable_sample
+from rondel.timetable import Timetable
 from rondel.update import Joint, Update
 
 if TYPE_CHECKING:
     from rondel.loop import Loop
 
 T = TypeVar("T")
-Owned = nn.Module | Sequence[nn.Module] | Iterable[nn.Parameter]
 AGREE_EVERY = 10
 """Safe points between two exchanges of signals among processes."""
 
@@ -74,11 +76,8 @@ class Run:
         self.resume = resume
         self.callbacks = list(callbacks)
         self.course = Course(self._at_safe_point, self._arrived)
-        self.counters = Counters()
         self.epoch: int | None = None
         self.phase: str | None = None
-        self.batch_size = 0
-        self.batch_indices: Tensor | None = None
         self.evaluations: dict[str, dict[str, float]] = {}
         """The latest values of each evaluation."""
         self.best: dict[str, float] | None = None
@@ -87,17 +86,16 @@ class Run:
         """Steps whose checkpoints are kept, such as the best."""
         self.processes = Processes.join(device_name(self.settings.device))
         self._record = Record(directory, provenance or Provenance(), self.settings)
+        self._precision = Precision.of(self.settings.precision, self.processes.device)
+        self._feeder = Feeder(self.course, self.settings, self.processes, self._record.skip)
         self._notes = Window(self.settings.log_every)
         self._modules: dict[str, nn.Module] = {}
-        self._streams: dict[str, AnyStream] = {}
-        self._skipped = 0
-        self._wanted = self._dirty = self._finished = False
-        self._stop_at = stop_at
+        self._saved_step = 0
+        self._dirty = self._finished = False
         self._random: Any = None
-        self._started = self._due = self._ended = 0.0
-        self._steps_due: float = 0
-        self._listeners: dict[str, tuple[Callback, ...]] = {}
-        self._on_update: tuple[Callback, ...] = ()
+        self._started = self._ended = 0.0
+        self._listeners = Listeners(self.callbacks, self)
+        self._timetable = Timetable(self.settings, stop_at)
         self._stack = ExitStack()
 
     # -- opening and closing -------------------------------------------------------------------
@@ -111,13 +109,13 @@ class Run:
                 torch.cuda.manual_seed(keyed.key(self.settings.seed, "run", self.processes.rank))
             if saved is not None:
                 self._restore(saved)
-            self._listen()
+            self._listeners.listen()
             self.course.track("log", self._notes)
             for callback in self.callbacks:
                 if hasattr(callback, "state_dict"):
                     self.course.track(f"callback/{callback_name(callback)}", stateful(callback, ""))
-            self._plan_checkpoint()
-            self._fire("run_started")
+            self._timetable.plan(self.course.step)
+            self._listeners.fire("run_started")
         except BaseException:
             self._stack.close()
             raise
@@ -145,14 +143,14 @@ class Run:
             return
         self._finished = True
         self.course.check_arrived()
-        if self.course.step and not self._dirty:
+        if self.course.step > self._saved_step and not self._dirty:
             self.save()
         self._flush_windows()
 
     def _close(self, error: BaseException | None) -> None:
         outcome = self._record.outcome(error)
         try:
-            self._fire("run_finished", outcome)
+            self._listeners.fire("run_finished", outcome)
             self._ended = time.monotonic()
             reason = str(error) if error else self.course.stopped
             self._record.conclude(outcome, reason, self.headline, self.seconds, error)
@@ -200,6 +198,11 @@ class Run:
         return self.course.step
 
     @property
+    def counters(self) -> Counters:
+        """What was handed out of each stream."""
+        return self._feeder.counters
+
+    @property
     def replaying(self) -> bool:
         """The run was resumed and is on its way back to where it was cut."""
         return self.course.replaying
@@ -214,7 +217,7 @@ class Run:
         for phase in self._walk("phases", phases):
             self.phase = str(getattr(phase, "name", phase))
             if not self.replaying:
-                self._fire("phase_started", self.phase)
+                self._listeners.fire("phase_started", self.phase)
             try:
                 yield phase
             finally:
@@ -225,11 +228,11 @@ class Run:
         for epoch in self._walk("epochs", range(count)):
             self.epoch = epoch
             if not self.replaying:
-                self._fire("epoch_started", epoch)
+                self._listeners.fire("epoch_started", epoch)
             try:
                 yield epoch
                 self._flush_windows()
-                self._fire("epoch_finished", epoch)
+                self._listeners.fire("epoch_finished", epoch)
             finally:
                 self.epoch = None
 
@@ -250,61 +253,10 @@ class Run:
         of their batches. A list is taken as ready-made batches in their order.
 
         Raises:
+            UsageError: A source is no stream, or two have the same name.
             DataError: A sample cannot be read and the policy says stop.
         """
-        streams = [as_stream(source) for source in sources]
-        for stream in streams:
-            self._check_name(stream)
-        return self._batches(*streams)
-
-    def _batches(self, first: AnyStream, *others: AnyStream) -> Iterator[Any]:
-        cursor = self.course.open()
-        evaluates = self.course.is_atomic
-        counter = Counters().of(first.name) if evaluates else self.counters.of(first.name)
-        if cursor.value is None:
-            beside = [[c.passes, c.position] for c in map(self._counter, others)]
-            cursor.value = [counter.passes, counter.batches, counter.samples, beside]
-            counter.passes += 1
-        number, offset, samples, beside = cursor.value
-        plan = first.plan(self.settings.seed, number)
-        samples += first.samples_before(plan, cursor.index)
-        fed: Iterator[Any] = first.batches(self._feed(), plan, number, cursor.index)
-        if others:
-            sides = [
-                self._cycled(stream, *place, cursor.index)
-                for stream, place in zip(others, beside, strict=True)
-            ]
-            fed = (((batch, *more), indices) for (batch, indices), *more in zip(fed, *sides))
-
-        def handed() -> Iterator[Any]:
-            nonlocal samples
-            for position, (batch, indices) in enumerate(fed, cursor.index):
-                self.batch_indices = indices
-                self.batch_size = size = len(indices) if indices is not None else 0
-                samples += size
-                counter.batches, counter.samples = offset + position + 1, samples
-                yield batch
-
-        yield from self.course.walk(
-            cursor, f"batches of {first.name}", handed(), len(plan), offset
-        )
-
-    def _cycled(self, stream: AnyStream, number: int, position: int, done: int) -> Iterator[Any]:
-        """Yield batches of a stream without end, from ``done`` batches after a place on."""
-        counter, seed = self._counter(stream), self.settings.seed
-        position += done
-        plan = stream.plan(seed, number)
-        while position >= len(plan):
-            number, position = number + 1, position - len(plan)
-            plan = stream.plan(seed, number)
-        while True:
-            for batch, _ in stream.batches(self._feed(), plan, number, position):
-                position += 1
-                counter.passes, counter.position = number, position
-                counter.batches += 1
-                yield batch
-            number, position = number + 1, 0
-            plan = stream.plan(seed, number)
+        return self._feeder.batches(*self._feeder.check(sources))
 
     def once(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function once in the life of a run, and return its result.
@@ -343,7 +295,7 @@ class Run:
             values = self._merge(loop.evaluate(self))
         self.evaluations[name] = values
         self._row("evaluation", name, values=values)
-        self._fire("evaluated", name, values)
+        self._listeners.fire("evaluated", name, values)
         self.course.complete(cursor, values)
         return dict(values)
 
@@ -351,7 +303,9 @@ class Run:
         mine = {key: m.state_dict() for key, m in metrics.items() if isinstance(m, Metric)}
         states = self.processes.gather(mine)
         rank = self.processes.rank
-        return merged(metrics, [state for other, state in enumerate(states) if other != rank])
+        values = merged(metrics, [state for other, state in enumerate(states) if other != rank])
+        # sums in another order differ in the last bit: all processes decide by the same numbers
+        return dict(self.processes.gather(values)[0])
 
     def every(self, count: int) -> bool:
         """Tell whether this is the ``count``-th, ``2 count``-th ... item of the open iterator.
@@ -412,16 +366,14 @@ class Run:
         """
         if isinstance(config, OptimizerConfig):
             config = UpdateConfig(optimizer=config)
-        modules = [owned] if isinstance(owned, nn.Module) else owned
-        modules = modules if isinstance(modules, Sequence) else list(modules)
-        if modules and all(isinstance(module, nn.Module) for module in modules):
-            for number, module in enumerate(modules):
-                self._register(name if number == 0 else f"{name}.{number}", module, at_root=True)
-        named = self._owned(name, modules)
+        items = as_items(owned)
+        modules = [item for item in items if isinstance(item, nn.Module)]
+        for number, module in enumerate(modules):
+            self._register(name if number == 0 else f"{name}.{number}", module, at_root=True)
         made = Update(
             name,
-            named,
-            modules=[module for module in modules if isinstance(module, nn.Module)],
+            named_parameters(items, self._modules, update=name),
+            modules=modules,
             config=config or UpdateConfig(),
             engine=self,
             total=total,
@@ -442,34 +394,6 @@ class Run:
         self.course.track(f"module/{name}", stateful(module, name), at_root=at_root)
         self.processes.broadcast([module])
         self._modules[name] = module
-
-    def _owned(self, update: str, owned: Sequence[Any]) -> list[tuple[str, nn.Parameter]]:
-        """Name the parameters of an update that are trained, each once."""
-        wanted: dict[int, nn.Parameter] = {}
-        for item in owned:
-            members = item.parameters() if isinstance(item, nn.Module) else [item]
-            wanted.update((id(p), p) for p in members if p.requires_grad)
-        names: dict[int, str] = {}
-        single = len(self._modules) == 1 or (len(owned) == 1 and isinstance(owned[0], nn.Module))
-        for prefix, module in self._modules.items():
-            if single and isinstance(owned[0], nn.Module):
-                module, prefix = owned[0], ""  # names as the module itself gives them
-            for name, parameter in module.named_parameters():
-                names.setdefault(id(parameter), f"{prefix}.{name}".lstrip("."))
-        if not wanted:
-            raise StateError(
-                "owns no parameter that is trained",
-                where=f"update '{update}'",
-                hint="Are all of them frozen (requires_grad=False)?",
-            )
-        lost = [tuple(p.shape) for key, p in wanted.items() if key not in names]
-        if lost:
-            raise StateError(
-                f"owns {len(lost)} parameters of no registered module, the first of shape {lost[0]}",
-                where=f"update '{update}'",
-                hint="They would be lost on resume: run.track('model', model) before the update.",
-            )
-        return [(names[key], parameter) for key, parameter in wanted.items()]
 
     # -- telling -------------------------------------------------------------------------------
 
@@ -513,15 +437,15 @@ class Run:
         place = {"epoch": self.epoch, "phase": self.phase}
         row = {"step": self.course.step, "event": event, "name": name, **place, **content}
         self._record.row(row)
-        self._fire("logged", row)
+        self._listeners.fire("logged", row)
 
     # -- what updates need (rondel.update.Engine) ----------------------------------------------
 
     def updated(self, update: Update) -> None:
         """Take note of a finished update."""
         self._dirty = True
-        for callback in self._on_update:
-            self._call(callback, "update_finished", update)
+        for callback in self._listeners.on_update:
+            self._listeners.call(callback, "update_finished", update)
         if update.window.full("loss"):
             self._write_window(update)
 
@@ -531,21 +455,11 @@ class Run:
 
     def autocast(self) -> AbstractContextManager[Any] | None:
         """Return the context of a forward pass, or None in full precision."""
-        dtype = self._reduced_dtype()
-        return None if dtype is None else torch.autocast(self.device.type, dtype=dtype)
-
-    def _reduced_dtype(self) -> torch.dtype | None:
-        precision = self.settings.precision
-        if precision == "auto":
-            bf16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-            return torch.bfloat16 if bf16 else None
-        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        return self._precision.autocast()
 
     def make_scaler(self) -> torch.amp.GradScaler | None:
         """Return a gradient scaler for fp16, else None."""
-        if self._reduced_dtype() is not torch.float16:
-            return None
-        return torch.amp.GradScaler(self.device.type)
+        return self._precision.make_scaler()
 
     def averaged(self) -> AbstractContextManager[Any]:
         """Put the averaged parameters of every update in place for a while."""
@@ -556,46 +470,42 @@ class Run:
 
     def describe_batch(self) -> str:
         """Name the samples of the present batch, for an error."""
-        if self.batch_indices is None:
-            return ""
-        first = ", ".join(map(str, self.batch_indices[:8].tolist()))
-        return f"; samples {first}{', ...' if len(self.batch_indices) > 8 else ''}"
+        return self._feeder.describe()
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of the present batch over all processes; 0 outside of a stream."""
+        return self._feeder.size
 
     # -- safe points ---------------------------------------------------------------------------
 
     def _at_safe_point(self) -> None:
         self._dirty = False
         step = self.course.step
-        if self.processes.size > 1:
-            if step % AGREE_EVERY == 0 or self._wanted or step == self._stop_at:
-                self._agree()
-        elif (
-            self._wanted
-            or self._record.signals.requested
-            or time.monotonic() >= self._due
-            or step >= self._steps_due
-            or step == self._stop_at
-        ):
-            self._save_and_go_on(self._record.signals.requested)
+        if self.processes.size == 1:
+            requested = self._record.signals.requested
+            if requested is not None or self._timetable.due(step):
+                self._save_and_go_on(requested)
+        elif step % AGREE_EVERY == 0 or self._timetable.certain(step):
+            self._agree(step)
 
-    def _agree(self) -> None:
+    def _agree(self, step: int) -> None:
         """Save or stop together: what one process wants, all do at the same safe point."""
         requested = self._record.signals.requested
-        due = time.monotonic() >= self._due or self.course.step >= self._steps_due
-        stop, save = self.processes.agree([requested is not None, due])
-        if stop or save or self._wanted or self.course.step == self._stop_at:
+        stop, save = self.processes.agree([requested is not None, self._timetable.due(step)])
+        if stop or save:
             self._save_and_go_on((requested or "another process") if stop else None)
 
     def _save_and_go_on(self, requested: str | None) -> None:
         self.save()
-        if requested is None and self.course.step == self._stop_at:
-            requested = f"stop_at={self._stop_at}"
+        if requested is None and self.course.step == self._timetable.stop_at:
+            requested = f"stop_at={self._timetable.stop_at}"
         if requested is not None:
             raise self._record.interrupted(requested, self.course.step)
 
     def request_checkpoint(self) -> None:
         """Write a checkpoint at the next safe point, whatever the time."""
-        self._wanted = True
+        self._timetable.requested = True
 
     def save(self) -> Path:
         """Write a checkpoint of the last safe point.
@@ -610,15 +520,16 @@ class Run:
             "course": self.course.state_dict(),
             "counters": self.counters.state_dict(),
             "random": self.processes.gather(keyed.random_state(self.device)),
-            "place": [self.epoch, self.phase, self._skipped, self.evaluations],
+            "skipped": self._feeder.skipped,
+            "evaluations": self.evaluations,
             "protected": sorted(self.protected),
-            "averaged": self._averaged_states() if self._wanted else None,
+            "averaged": self._averaged_states() if self.course.step in self.protected else None,
         }
         path = self._record.save(self.course.step, state, self.protected)
         self.processes.barrier()
-        self._plan_checkpoint()
-        self._wanted = False
-        self._fire("checkpoint_saved", path)
+        self._timetable.plan(self.course.step)
+        self._saved_step = self.course.step
+        self._listeners.fire("checkpoint_saved", path)
         return path
 
     def _averaged_states(self) -> dict[str, Any] | None:
@@ -646,17 +557,11 @@ class Run:
             if saved.get(name) is not None:
                 module.load_state_dict(saved[name])
 
-    def _plan_checkpoint(self) -> None:
-        self._due = time.monotonic() + self.settings.checkpoint_every_s
-        every = self.settings.checkpoint_every_steps
-        self._steps_due = self.course.step + every if every else float("inf")
-
     def _restore(self, state: dict[str, Any]) -> None:
         """Begin a replay; random states follow when it arrives."""
         self.course.load_state_dict(state["course"])
         self.counters.load_state_dict(state["counters"])
-        self._place = state["place"]
-        self._skipped, self.evaluations = self._place[2], self._place[3]
+        self._feeder.skipped, self.evaluations = state["skipped"], state["evaluations"]
         self.protected = set(state["protected"])
         rank = min(self.processes.rank, len(state["random"]) - 1)
         self._random = state["random"][rank]
@@ -664,63 +569,6 @@ class Run:
     def _arrived(self) -> None:
         keyed.set_random_state(self._random, self.device)
         self._random = None
-
-    # -- streams and callbacks -----------------------------------------------------------------
-
-    def _feed(self) -> Feed:
-        skips = self.settings.bad_samples == "skip"
-        settings = self.settings
-        return Feed(
-            settings.seed, self.processes, settings.workers, self._skip if skips else None
-        )
-
-    def _skip(self, unreadable: list[Unreadable]) -> None:
-        """Leave unreadable samples out, within the budget."""
-        if self.replaying:
-            return
-        for sample in unreadable:
-            self._skipped += 1
-            if self._skipped > self.settings.max_bad_samples:
-                error = unreadable_sample(sample, "")
-                raise DataError(
-                    f"more than {self.settings.max_bad_samples} samples cannot be read, the last "
-                    f"is {sample.name}: {error.what}",
-                    where=str(self._record.skipped),
-                    hint="Look at the list there, or raise run.max_bad_samples.",
-                )
-            self._record.skip(sample.index, sample.name, sample.cause)
-
-    def _counter(self, stream: AnyStream) -> Any:
-        return self.counters.of(stream.name)
-
-    def _check_name(self, stream: AnyStream) -> None:
-        known = stream if self.course.is_atomic else self._streams.setdefault(stream.name, stream)
-        if known is not stream and isinstance(stream, Stream):
-            raise UsageError(
-                f"two streams are called {stream.name!r}",
-                hint="Order and randomness are keyed by the name: give each Stream its own.",
-            )
-
-    def _listen(self) -> None:
-        self._listeners = {event: listeners(self.callbacks, event) for event in EVENTS}
-        self._on_update = self._listeners["update_finished"]
-
-    def _fire(self, event: str, *details: Any) -> None:
-        for callback in self._listeners.get(event, ()):
-            self._call(callback, event, *details)
-
-    def _call(self, callback: Callback, event: str, *details: Any) -> None:
-        try:
-            getattr(callback, event)(self, *details)
-        except Exception as error:  # whatever an observer does wrong must not end a long run
-            if callback.essential or (isinstance(error, RondelError) and error.exit_code == 75):
-                raise
-            self.callbacks.remove(callback)
-            self._listen()
-            self.say(
-                f"Callback '{callback_name(callback)}' failed in {event} and is switched off: "
-                f"{type(error).__name__}: {error}"
-            )
 
 
 class evaluating:  # noqa: N801 - used as a verb: with evaluating(modules)
@@ -737,27 +585,3 @@ class evaluating:  # noqa: N801 - used as a verb: with evaluating(modules)
     def __exit__(self, *_: object) -> None:
         for part, mode in zip(self._parts, self._modes, strict=True):
             part.training = mode
-
-
-def callback_name(callback: Callback) -> str:
-    """Return the name of a callback in checkpoints and messages."""
-    return callback.name or type(callback).__name__
-
-
-def device_name(wanted: str) -> str:
-    """Turn 'auto' into the best device there is.
-
-    Raises:
-        UsageError: There is no such device here.
-    """
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(
-            f"device {wanted!r} is not there: torch sees no GPU",
-            where="run.device",
-            hint="Use --device cpu, or install a torch build with CUDA.",
-        )
-    return wanted
-
-

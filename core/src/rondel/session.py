@@ -147,9 +147,10 @@ def carry_out(
         directory=run.directory,
         outcome=outcome,
         metrics=run.headline,
-        baseline=loop.baseline
-        and {"name": loop.baseline.name, "values": dict(loop.baseline.values)},
-        watch=loop.watch and (loop.watch.metric, loop.watch.mode),
+        baseline=None
+        if loop.baseline is None
+        else {"name": loop.baseline.name, "values": dict(loop.baseline.values)},
+        watch=None if loop.watch is None else (loop.watch.metric, loop.watch.mode),
         seconds=run.seconds,
         report=report,
         domain=request.domain,
@@ -336,5 +337,3 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def warn(message: str) -> None:
     """Print one line on stderr."""
     print(message, file=sys.stderr, flush=True)
-
-

@@ -80,8 +80,10 @@ class ScheduleConfig(Config):
     every: int = setting(1000, help="Interval of 'step', in the schedule's unit.", gt=0)
     gamma: float = setting(0.1, help="Factor of each interval of 'step'.", gt=0)
     peak: float = setting(
-        0.3, help="Share of the total at which 'one_cycle' peaks; 0.1 is usual for the triangle.",
-        gt=0, lt=1,
+        0.3,
+        help="Share of the total at which 'one_cycle' peaks; 0.1 is usual for the triangle.",
+        gt=0,
+        lt=1,
     )
 
 
@@ -114,7 +116,9 @@ class RunConfig(Config):
     checkpoint_every_steps: int | None = setting(
         None, help="Safe points between checkpoints, beside the time.", ge=1, resumable=True
     )
-    keep_checkpoints: int = setting(2, help="Checkpoints kept beside the best.", ge=1, resumable=True)
+    keep_checkpoints: int = setting(
+        2, help="Checkpoints kept beside the best.", ge=1, resumable=True
+    )
     time_limit_s: float | None = setting(
         None, help="Stop, resumable, after this time.", unit="s", gt=0, resumable=True
     )

@@ -172,7 +172,9 @@ class Stream:
             pieces = taken(data, torch.cat(list(plan)).to(processes.device))
         offset = sum(len(indices) for indices in plan[:start])
         for indices in plan[start:]:
-            first, last = (0, len(indices)) if processes.size == 1 else processes.share(len(indices))
+            first, last = (
+                (0, len(indices)) if processes.size == 1 else processes.share(len(indices))
+            )
             yield sliced(pieces, offset + first, offset + last), indices
             offset += len(indices)
 
@@ -242,14 +244,14 @@ class ReadyBatches:
         """Return one entry per batch."""
         return range(len(self._batches))
 
-    def samples_before(self, plan: Sequence[int], position: int) -> int:  # noqa: ARG002
+    def samples_before(self, plan: Sequence[Any], position: int) -> int:  # noqa: ARG002
         """Return how many samples the first ``position`` batches hold."""
         return sum(size_of(batch) for batch in self._batches[:position])
 
     def batches(
         self,
         feed: Feed,
-        plan: Sequence[int],  # noqa: ARG002 - the order is fixed
+        plan: Sequence[Any],  # noqa: ARG002 - the order is fixed
         number: int,  # noqa: ARG002 - every pass is the same
         start: int = 0,
     ) -> Iterator[tuple[Any, None]]:
@@ -339,6 +341,7 @@ class Collate:
     make: Callable[[list[Any]], Any]
 
     def __call__(self, samples: list[Any]) -> tuple[Any, list[Unreadable]]:
+        """Return the batch, ``()`` if nothing could be read, and what could not."""
         bad = [sample for sample in samples if isinstance(sample, Unreadable)]
         good = [sample for sample in samples if not isinstance(sample, Unreadable)]
         return (self.make(good) if good else ()), bad

@@ -12,26 +12,30 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Variable
 
 from rondel.batch import leaves, size_of, split
 from rondel.ema import Average
-from rondel.errors import DivergedError, LossError
+from rondel.errors import ConfigError, DivergedError, LossError, StateError
+from rondel.gradient import LateCheck, all_finite, differentiate, global_norm
 from rondel.log import Window
-from rondel.loss import Count, Loss, as_loss, counts_of
+from rondel.loss import Count, as_loss, counts_of, divisor
 from rondel.optimizer import make_optimizers
 from rondel.processes import Processes
-from rondel.schedule import make_schedule
+from rondel.schedule import Factor, make_schedule
 from rondel.settings import UpdateConfig
 
 LossFunction = Callable[..., Any]
+Parts = Mapping[str, tuple[Tensor, Count]]
 NORM_EVERY = 10
 """Updates between two looks at the gradient norm where nothing else needs it."""
+SMALLEST_SCALE = 1e-4
+"""Of fp16: a gradient that overflows even below it is broken, not large (as in fairseq)."""
+COMPILED = 16
+"""Compiled loss functions that are kept; a loop that makes a new closure per step stays small."""
 
 
 class Engine(Protocol):
@@ -103,15 +107,24 @@ class Update:
         self.average = Average(self.owned, modules, config.ema) if config.ema else None
         self.window = Window(log_every)
         self._names = [parameter_name for parameter_name, _ in named]
+        self._modules = list(modules)
         self._engine = engine
         self._processes = engine.processes
+        self._autocast = engine.autocast()
         self._scaler = engine.make_scaler()
         self._schedule = make_schedule(config.schedule, total=total, where=f"{name}.schedule")
         self._rates = [group["lr"] for opt in self.optimizers for group in opt.param_groups]
         self._searches = any(isinstance(opt, torch.optim.LBFGS) for opt in self.optimizers)
+        if self._searches:
+            check_search(config, self._scaler, name)
         self._skips_in_row = 0
         self._gathered: list[Tensor | None] | None = None
-        self._compiled: dict[Any, LossFunction] = {}
+        self._gathered_parts: list[Parts] = []
+        self._total: Tensor | None = None
+        self._compiled: dict[LossFunction, LossFunction] = {}
+        self._whole = True
+        """The batch is computed in one piece by one process."""
+        self._parts: list[Parts] = []
         self._sum: Tensor | None = None
         self._count: Count | None = None
         self._late: LateCheck | None = None
@@ -144,64 +157,66 @@ class Update:
 
     def _differentiate(self, loss_function: LossFunction, inputs: tuple[Any, ...]) -> None:
         """Leave the gradient of the batch in ``grad``, in as many pieces as memory asks for."""
+        counts = None
         while True:
+            self._begin()
             try:
-                counts = self._total_counts(loss_function, inputs)
-                self._begin()
+                # once: a process that runs out of memory must not sum the counts alone again
+                if counts is None and not self._whole:
+                    counts = self._total_counts(loss_function, inputs)
                 for piece in self._pieces(inputs):
                     self._take(self._forward(loss_function, piece), counts)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                self._split_further(error, inputs)
+                if not self._can_split(error, inputs):
+                    raise
             else:
                 return
+            # not in the except block: the error holds on to what the failed attempt allocated
+            self._split_further()
 
     def _pieces(self, inputs: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:
-        if self.micro_batches == 1 and self._processes.size == 1:
+        if self._whole:
             return (inputs,)
         pieces = split(inputs, self.micro_batches)
         # a process may get no share of a short last batch; it takes part with zeros
         return [piece for piece in pieces if size_of(piece) or not list(leaves(piece))]
 
-    @property
-    def _whole(self) -> bool:
-        return self.micro_batches == 1 and self._processes.size == 1
-
     def _total_counts(
         self, loss_function: LossFunction, inputs: tuple[Any, ...]
     ) -> Mapping[str, Count] | None:
-        if self._whole:
-            return None
         counts = counts_of(loss_function, inputs)
         return None if counts is None else self._processes.sum_counts(counts)
 
     def _begin(self) -> None:
+        self._whole = self.micro_batches == 1 and self._processes.size == 1
         for parameter in self.owned:
             parameter.grad = None
         self._sum = self._count = None
+        if self._parts:
+            self._parts = []
 
     def _forward(self, loss_function: LossFunction, piece: tuple[Any, ...]) -> Any:
         if self.config.compile:
             loss_function = self._compile(loss_function)
-        autocast = self._engine.autocast()
-        if autocast is None:
+        if self._autocast is None:
             return loss_function(*piece)
-        with autocast:
+        with self._autocast:
             return loss_function(*piece)
 
     def _compile(self, loss_function: LossFunction) -> LossFunction:
-        key = getattr(loss_function, "__func__", loss_function)
-        if key not in self._compiled:
-            self._compiled[key] = torch.compile(loss_function)
-        return self._compiled[key]
+        if loss_function not in self._compiled:
+            if len(self._compiled) == COMPILED:
+                self._compiled.clear()
+            self._compiled[loss_function] = torch.compile(loss_function)
+        return self._compiled[loss_function]
 
     def _take(
         self, returned: Any, counts: Mapping[str, Count] | None, *, retain_graph: bool = False
     ) -> None:
         """Differentiate one piece: the mean if it is the whole, else the sum."""
-        whole = self._whole
-        loss = as_loss(returned, update=self.name, whole=whole)
+        loss = as_loss(returned, update=self.name, whole=self._whole)
         count: Count | None = None
-        if whole:
+        if self._whole:
             value = loss.mean
         elif loss.terms:
             if counts is None:
@@ -210,13 +225,9 @@ class Update:
         else:
             value, count = loss.sum, loss.count
         if loss.parts or loss.terms:
-            self.window.add_parts(loss.part_sums())
-        if not value.requires_grad:
-            raise LossError(
-                "the loss does not depend on any parameter",
-                where=f"update '{self.name}'",
-                hint="Was it computed under no_grad, or from detached outputs?",
-            )
+            self._parts.append(loss.part_sums())
+        if value.ndim or not value.requires_grad:
+            raise without_gradient(value, self.name)
         scaled = value if self._scaler is None else self._scaler.scale(value)
         differentiate(scaled, self._owned, retain_graph=retain_graph)
         value = value.detach()
@@ -224,10 +235,12 @@ class Update:
         if count is not None:
             self._count = count if self._count is None else self._count + count
 
-    def _split_further(self, error: Exception, inputs: tuple[Any, ...]) -> None:
-        """Double the number of pieces, or give up with the error."""
-        if not is_out_of_memory(error) or self.micro_batches >= size_of(inputs):
-            raise error
+    def _can_split(self, error: Exception, inputs: tuple[Any, ...]) -> bool:
+        """Tell whether memory ran out and smaller pieces are possible."""
+        return is_out_of_memory(error) and self.micro_batches < size_of(inputs)
+
+    def _split_further(self) -> None:
+        """Double the number of pieces, for this batch and all that follow."""
         self.micro_batches *= 2
         if self._processes.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -246,17 +259,21 @@ class Update:
         if total is None:
             total = torch.zeros((), device=self._processes.device)
         if self._processes.size > 1:
-            counted = torch.as_tensor(0 if count is None else count, device=total.device)
-            sums = self._processes.sum_gradients(self.owned, torch.stack([total, counted]))
-            # a weighted loss is divided already and counts 0; no branch: it would synchronise
-            total, count = sums[0].to(total.dtype), torch.where(sums[1] > 0, sums[1], 1.0)
+            # float64 before they are stacked: bfloat16 makes 256 of a count of 257
+            numbers = [
+                torch.as_tensor(number, dtype=torch.float64, device=total.device)
+                for number in (total, 0 if count is None else count)
+            ]
+            sums = self._processes.sum_gradients(self.owned, torch.stack(numbers))
+            # a weighted loss is divided already and counts 0, so that its divisor is 1
+            total, count = sums[0].to(total.dtype), sums[1]
         if count is None:
             return total
-        grads = self.gradients()
+        by, grads = divisor(count), self.gradients()
         if grads:
-            divisor = count.to(grads[0].dtype) if isinstance(count, Tensor) else count
-            torch._foreach_div_(grads, divisor)
-        return (total / count).to(total.dtype)
+            precise = torch.promote_types(grads[0].dtype, torch.float32)
+            torch._foreach_div_(grads, by.to(precise) if isinstance(by, Tensor) else by)
+        return (total / by).to(total.dtype)
 
     def gradients(self) -> list[Tensor]:
         """Return the gradients that exist."""
@@ -269,26 +286,40 @@ class Update:
             if not math.isfinite(value):
                 return self._not_finite(f"the loss is {value}")
             self.window.add("loss", value)
+            self._log_parts()
             return True
         if self.config.non_finite == "skip" and not torch.isfinite(mean):
             return self._not_finite("the loss is not finite")
         self.window.add("loss", mean)
+        self._log_parts()
         late, self._late = self._late, LateCheck(mean)
-        return late is None or late.finite() or self._not_finite("the loss is not finite")
+        if late is not None and not late.finite():
+            raise self._diverged("the loss is not finite", number=self.updates)
+        return True
+
+    def _log_parts(self) -> None:
+        for parts in self._parts:
+            self.window.add_parts(parts)
 
     def _step(self, inputs: tuple[Any, ...]) -> None:
         """Unscale, clip, set the learning rates, step, average, count."""
+        if not self.updates and not self.gradients():
+            raise without_gradient(None, self.name)
         if self._scaler is not None:
             for optimizer in self.optimizers:
                 self._scaler.unscale_(optimizer)
         if not self._norm_sound():
             return
         if self._schedule is not None:
-            counted = self.samples if self.config.schedule.unit == "samples" else self.updates
-            self._set_rates(self._schedule(counted))
-        if not self._stepped():
-            self.skipped += 1
-            return
+            self._follow(self._schedule)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self._scaler is not None and self.gradients():
+            self._scaler.update()
+        self._stepped(inputs)
+
+    def _stepped(self, inputs: tuple[Any, ...]) -> None:
+        """Average and count after a step."""
         self._skips_in_row = 0
         if self.average is not None:
             self.average.update()
@@ -297,36 +328,36 @@ class Update:
             self.samples += self._engine.batch_size or size_of(inputs)
         self._engine.updated(self)
 
-    def _stepped(self) -> bool:
-        """Step the optimizers; False if the scaler of fp16 found an overflow."""
-        if self._scaler is None:
-            for optimizer in self.optimizers:
-                optimizer.step()
-            return True
-        before = self._scaler.get_scale()
-        for optimizer in self.optimizers:
-            self._scaler.step(optimizer)
-        self._scaler.update()
-        return self._scaler.get_scale() >= before
-
     def _norm_sound(self) -> bool:
         """Look at the gradient norm where it is needed, and clip by it."""
         clip, skip = self.config.clip_norm, self.config.non_finite == "skip"
-        if clip is None and not skip and self.updates % NORM_EVERY:
+        scaled = self._scaler is not None
+        if clip is None and not (skip or scaled) and self.updates % NORM_EVERY:
             return True
         grads = self.gradients()
         if not grads:
             return True
         norm = global_norm(grads)
-        self.window.add("gradient_norm", norm.detach())
-        if self._scaler is None and (skip or norm.device.type == "cpu"):
+        if skip or scaled or norm.device.type == "cpu":
             value = norm.item()
             if not math.isfinite(value):
-                return self._not_finite(f"the gradient norm is {value}")
+                return self._overflowed(value)
+        self.window.add("gradient_norm", norm.detach())
         if clip is not None:
             # clamp, not an if: a branch on the norm would synchronise the device
             torch._foreach_mul_(grads, (clip / (norm + 1e-6)).clamp(max=1.0))
         return True
+
+    def _overflowed(self, norm: float) -> bool:
+        """Leave a step out: fp16 tries a lower scale, everything else follows the policy."""
+        if self._scaler is None:
+            return self._not_finite(f"the gradient norm is {norm}")
+        self.skipped += 1
+        # none of several optimizers may step when the gradient of one overflowed
+        self._scaler.update()
+        if self._scaler.get_scale() < SMALLEST_SCALE:
+            raise self._diverged(f"the gradient norm is {norm}, however small the scale of fp16")
+        return False
 
     def _not_finite(self, what: str) -> bool:
         """Skip within the budget, or stop with everything that helps to find the cause."""
@@ -335,20 +366,39 @@ class Update:
         if self.config.non_finite == "skip" and self._skips_in_row <= self.config.max_skips:
             self._engine.say(f"Update '{self.name}' {self.updates + 1} was skipped: {what}.")
             return False
-        raise DivergedError(
-            f"{what}{self.window.bad_part()}{self._bad_parameter()}{self._engine.describe_batch()}",
-            where=f"update '{self.name}', number {self.updates + 1}",
+        raise self._diverged(what)
+
+    def _diverged(self, what: str, *, number: int | None = None) -> DivergedError:
+        """Describe the end of a run; ``number`` is given for an update that is past."""
+        here = self._bad_part() + self._bad_parameter() + self._engine.describe_batch()
+        return DivergedError(
+            f"{what}{here if number is None else self._bad_parameter()}",
+            where=f"update '{self.name}', number {number or self.updates + 1}",
             hint="Lower optimizer.lr, set clip_norm, or look at the samples named here; "
             "the last checkpoint is sound.",
         )
 
+    def _bad_part(self) -> str:
+        for parts in self._parts:
+            for name, (total, _) in parts.items():
+                if not math.isfinite(float(total)):
+                    return f"; part '{name}' is {float(total)}"
+        return ""
+
     def _bad_parameter(self) -> str:
-        for name, parameter in zip(self._names, self.owned, strict=True):
-            if not torch.isfinite(parameter).all():
+        named = list(zip(self._names, self.owned, strict=True))
+        for name, parameter in named:
+            if not all_finite(parameter.detach()):
                 return f"; parameter '{name}' is not finite"
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+        for name, parameter in named:
+            if parameter.grad is not None and not all_finite(parameter.grad):
                 return f"; the gradient of '{name}' is not finite"
         return ""
+
+    def _follow(self, schedule: Factor) -> None:
+        """Set the learning rates of the next step."""
+        by_samples = self.config.schedule.unit == "samples"
+        self._set_rates(schedule(self.samples if by_samples else self.updates))
 
     def _set_rates(self, factor: float) -> None:
         groups = [group for opt in self.optimizers for group in opt.param_groups]
@@ -367,6 +417,10 @@ class Update:
 
     def _search(self, loss_function: LossFunction, inputs: tuple[Any, ...]) -> Tensor:
         """Step an optimizer that calls the loss again and again (LBFGS)."""
+        if self._gathered is not None:
+            raise search_alone(self.name)
+        if self._schedule is not None:
+            self._follow(self._schedule)
         losses: list[Tensor] = []
 
         def closure() -> float:
@@ -378,8 +432,7 @@ class Update:
             optimizer.step(closure)
         self.last = losses[0]
         if self._sound(losses[0]):
-            self.updates += 1
-            self._engine.updated(self)
+            self._stepped(inputs)
         return losses[0]
 
     # -- several losses before one step --------------------------------------------------------
@@ -388,15 +441,15 @@ class Update:
     def gather(self) -> Iterator[None]:
         """Add the gradients of several calls; step once at the end.
 
-            with discriminator.gather():
-                discriminator(adversarial_loss, real, noise)
-                if run.every(16):
-                    discriminator(penalty, real)
+        with discriminator.gather():
+            discriminator(adversarial_loss, real, noise)
+            if run.every(16):
+                discriminator(penalty, real)
         """
         if self._engine.replaying:
             yield
             return
-        self._gathered, self._total = [None] * len(self.owned), None
+        self._gathered, self._total, self._gathered_parts = [None] * len(self.owned), None, []
         try:
             yield
             gathered, total = self._gathered, self._total
@@ -406,15 +459,14 @@ class Update:
             return
         for parameter, grad in zip(self.owned, gathered, strict=True):
             parameter.grad = grad
-        self.last = total
+        self.last, self._parts = total, self._gathered_parts
         if self._sound(total):
             self._step(())
-
-    _total: Tensor | None = None
 
     def _gather_gradients(self) -> None:
         assert self._gathered is not None
         self._total = self.last if self._total is None else self._total + self.last
+        self._gathered_parts += self._parts
         for position, parameter in enumerate(self.owned):
             kept = self._gathered[position]
             if parameter.grad is not None:
@@ -435,13 +487,27 @@ class Update:
         if self._late is not None:
             late, self._late = self._late, None
             if not late.finite():
-                self._not_finite("the loss is not finite")
-        if self.owned and not math.isfinite(global_norm([p.detach() for p in self.owned]).item()):
+                raise self._diverged("the loss is not finite", number=self.updates)
+        bad = self._bad_state()
+        if bad:
             raise DivergedError(
-                f"a parameter is not finite{self._bad_parameter()}",
+                f"{bad} is not finite",
                 where=f"update '{self.name}', after number {self.updates}",
                 hint="Lower optimizer.lr or set clip_norm; the last checkpoint is sound.",
             )
+
+    def _bad_state(self) -> str:
+        """Name a parameter that is not finite, or a buffer with a NaN (masks hold infinities)."""
+        owned = [parameter.detach() for parameter in self.owned]
+        if not math.isfinite(global_norm(owned).item()):  # one read; it may be a mere overflow
+            for name, parameter in zip(self._names, owned, strict=True):
+                if not all_finite(parameter):
+                    return f"parameter '{name}'"
+        buffers = [pair for module in self._modules for pair in module.named_buffers()]
+        for name, buffer in buffers:
+            if buffer.is_floating_point() and torch.isnan(buffer).any():
+                return f"buffer '{name}'"
+        return ""
 
     def state_dict(self) -> dict[str, Any]:
         """Return optimizers, average, scaler, counters and the open window of the log."""
@@ -470,81 +536,73 @@ class Update:
 class Joint:
     """Several updates whose gradients are computed before any of them steps.
 
-    The loss function returns one loss per update, in their order. They may share a graph.
+    The loss function returns one loss per update, in their order. They may share a graph, but no
+    parameter: its gradient could not be told apart.
+
+    Raises:
+        StateError: Two updates own the same parameter, or one of them searches along a line.
     """
 
     def __init__(self, updates: Sequence[Update]) -> None:
         self.updates = updates
+        owned = [id(parameter) for update in updates for parameter in update.owned]
+        if len(owned) > len(set(owned)):
+            raise StateError(
+                "two of the updates own the same parameter",
+                where=self._where,
+                hint="Let one update own it, or call the updates one after the other.",
+            )
+        for update in updates:
+            if update._searches:
+                raise search_alone(update.name)
+
+    @property
+    def _where(self) -> str:
+        return " + ".join(f"'{update.name}'" for update in self.updates)
 
     def __call__(self, loss_function: LossFunction, *inputs: Any) -> tuple[Tensor, ...]:
-        """Compute every gradient, then step every update; return the detached mean losses."""
+        """Compute every gradient, then step every update; return the detached mean losses.
+
+        Raises:
+            LossError: The function returned something else than one loss per update.
+        """
         first, *_ = self.updates
         if first._engine.replaying:
             return tuple(update.last for update in self.updates)
-        counts = first._total_counts(loss_function, inputs)
-        for update in self.updates:
-            update._begin()
-        for piece in first._pieces(inputs):
-            losses = first._forward(loss_function, piece)
-            if not isinstance(losses, tuple) or len(losses) != len(self.updates):
-                raise LossError(
-                    f"a joint loss function returned {type(losses).__name__}",
-                    where=" + ".join(f"'{update.name}'" for update in self.updates),
-                    hint=f"Return a tuple of {len(self.updates)} losses, one per update.",
-                )
-            # no step may come between the first and the last backward: they share the graph
-            gradients = []
-            for update, loss in zip(self.updates, losses, strict=True):
-                update._take(loss, counts, retain_graph=update is not self.updates[-1])
-                gradients.append(update.gradients())
+        self._differentiate(loss_function, inputs)
         return tuple(update._finish(inputs) for update in self.updates)
 
+    def _differentiate(self, loss_function: LossFunction, inputs: tuple[Any, ...]) -> None:
+        """Leave every gradient in ``grad``, in pieces that suit the neediest update."""
+        first, *_ = self.updates
+        first.micro_batches = max(update.micro_batches for update in self.updates)
+        counts = None
+        while True:
+            for update in self.updates:
+                update.micro_batches = first.micro_batches
+                update._begin()
+            try:
+                if counts is None and not first._whole:
+                    counts = first._total_counts(loss_function, inputs)
+                for piece in first._pieces(inputs):
+                    self._take(first._forward(loss_function, piece), counts)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not first._can_split(error, inputs):
+                    raise
+            else:
+                return
+            first._split_further()
 
-class LateCheck:
-    """Whether a loss was finite, read without waiting for the device.
-
-    The flag is copied to pinned memory behind the step that made it; one step later it is there.
-    """
-
-    def __init__(self, mean: Tensor) -> None:
-        self._flag = torch.empty((), dtype=torch.bool, pin_memory=True)
-        self._flag.copy_(torch.isfinite(mean), non_blocking=True)
-        self._copied = torch.cuda.Event()
-        self._copied.record()
-
-    def finite(self) -> bool:
-        """Wait for the copy, long done, and return the flag."""
-        self._copied.synchronize()
-        return bool(self._flag)
-
-
-@cache
-def seed(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the gradient of a loss with respect to itself."""
-    return torch.ones((), dtype=dtype, device=device)
-
-
-def differentiate(value: Tensor, owned: tuple[Tensor, ...], *, retain_graph: bool) -> None:
-    """Add the gradient of a scalar to ``grad`` of the owned parameters, and of nothing else.
-
-    This is ``torch.autograd.backward(value, inputs=owned)`` without its checks, which hold here by
-    construction and take longer than the backward pass of a small model.
-    """
-    Variable._execution_engine.run_backward(  # type: ignore[attr-defined]
-        (value,),
-        (seed(value.dtype, value.device),),
-        retain_graph,
-        False,  # noqa: FBT003 - create_graph; the engine takes positions only
-        owned,
-        allow_unreachable=True,
-        accumulate_grad=True,
-    )
-
-
-def global_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the L2 norm over all tensors, a scalar still on the device."""
-    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(dense)))
+    def _take(self, losses: Any, counts: Mapping[str, Count] | None) -> None:
+        """Differentiate one piece for every update; no step in between: they share the graph."""
+        if not isinstance(losses, tuple) or len(losses) != len(self.updates):
+            raise LossError(
+                f"a joint loss function returned {type(losses).__name__}",
+                where=self._where,
+                hint=f"Return a tuple of {len(self.updates)} losses, one per update.",
+            )
+        for update, loss in zip(self.updates, losses, strict=True):
+            update._take(loss, counts, retain_graph=update is not self.updates[-1])
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -560,4 +618,54 @@ def uncounted(name: str) -> LossError:
         "a weighted loss of several pieces or processes needs the counts of the whole batch",
         where=f"update '{name}'",
         hint="Declare them on the loss function: @rondel.counted(lambda *inputs: {...}).",
+    )
+
+
+def without_gradient(value: Tensor | None, name: str) -> LossError:
+    """Describe a loss that cannot be differentiated, or whose graph misses the update."""
+    where = f"update '{name}'"
+    if value is None:
+        return LossError(
+            "the loss depends on no parameter that the update owns",
+            where=where,
+            hint="Does it run through another module, or through detached outputs?",
+        )
+    if value.ndim:
+        return LossError(
+            f"the loss has the shape {tuple(value.shape)}",
+            where=where,
+            hint="Add it up: rondel.Loss(losses.sum(), count=losses.numel()).",
+        )
+    return LossError(
+        "the loss does not depend on any parameter",
+        where=where,
+        hint="Was it computed under no_grad, or from detached outputs?",
+    )
+
+
+def check_search(config: UpdateConfig, scaler: object, name: str) -> None:
+    """Raise if settings of an update make no sense for an optimizer that searches along a line.
+
+    Raises:
+        ConfigError: Names the key.
+    """
+    refused = {
+        "clip_norm": config.clip_norm is not None,
+        "non_finite=skip": config.non_finite == "skip",
+        "run.precision=fp16": scaler is not None,
+    }
+    for key in (key for key, is_set in refused.items() if is_set):
+        raise ConfigError(
+            f"lbfgs cannot work with {key}",
+            where=f"update '{name}'",
+            hint="Its line search calls the loss several times in one step. Leave the key out.",
+        )
+
+
+def search_alone(name: str) -> StateError:
+    """Describe a line search that was to take part in a step of several losses or updates."""
+    return StateError(
+        "lbfgs cannot take part in gather() or joint()",
+        where=f"update '{name}'",
+        hint="Its line search calls one loss function several times in one step.",
     )

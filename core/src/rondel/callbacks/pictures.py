@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import torch
+
 from rondel.callback import Callback
 from rondel.directory import write_atomically
 from rondel.keyed import apart, key
@@ -17,7 +19,8 @@ class Pictures(Callback):
     """Write what ``draw`` returns to ``pictures/<name>-<step>.png``.
 
     Args:
-        draw: Returns a PNG as bytes; what it draws from random generators changes nothing.
+        draw: Returns a PNG as bytes. It runs like an evaluation: modules in evaluation mode,
+            averages in place, no gradients, randomness of its own.
         title: First part of the file name.
     """
 
@@ -31,7 +34,14 @@ class Pictures(Callback):
         """Draw and write one picture."""
         if not run.processes.writes:
             return
-        with apart(run.device, key(run.settings.seed, self.title)), run.averaged():
+        from rondel.run import evaluating
+
+        with (
+            apart(run.device, key(run.settings.seed, self.title)),
+            run.averaged(),
+            evaluating(run.modules.values()),
+            torch.no_grad(),
+        ):
             png = self.draw()
         folder = run.directory / "pictures"
         folder.mkdir(exist_ok=True)

@@ -220,7 +220,8 @@ def entries(state: dict[str, Any]) -> list[tuple[str | int, ...]]:
     Counters are left out: within a pass they follow from the cursors.
     """
     found: list[tuple[str | int, ...]] = [("random",)]
-    node, place = state["course"]["cursors"], ("course", "cursors")
+    node = state["course"]["cursors"]
+    place: tuple[str | int, ...] = ("course", "cursors")
     for position in [*state["course"]["path"], None]:
         for name, saved in node.get("states", {}).items():
             path = (*place, "states", name)

@@ -1,6 +1,6 @@
 """The first gradient of every update of a loop, from one piece or many, one process or several.
 
-    python -m torch.distributed.run --nproc-per-node 2 --standalone \
+python -m torch.distributed.run --nproc-per-node 2 --standalone \
         -m rondel.testing.probe DOMAIN OUT.safetensors [key=value ...]
 """
 

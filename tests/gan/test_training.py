@@ -1,0 +1,106 @@
+"""Training as a whole: it resumes exactly, and learns more than a guess knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from rondel import Run
+from rondel.errors import ConfigError, Interrupted
+from rondel_gan.loops.adversarial import Adversarial
+from rondel_gan.models.proxy import make_proxy
+
+Make = Callable[..., Adversarial]
+SHORT = ("epochs=2", "batch_size=200", "critic_steps=2", "r1.every=2", "evaluation.samples=64")
+
+
+def trained(
+    loop: Adversarial, directory: Path, *, stop_at: int | None = None, resume: bool = False
+) -> Adversarial:
+    with Run(directory, settings=loop.config.run, stop_at=stop_at, resume=resume) as run:
+        loop.train(run)
+    return loop
+
+
+def weights(loop: Adversarial) -> list[torch.Tensor]:
+    players = (loop.generator, loop.discriminator)
+    return [tensor for player in players for tensor in player.state_dict().values()]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 8, 9, 13, 17])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
+    cut: int, make_loop: Make, tmp_path: Path
+) -> None:
+    straight = trained(make_loop(*SHORT), tmp_path / "straight")
+    with pytest.raises(Interrupted):
+        trained(make_loop(*SHORT), tmp_path / "cut", stop_at=cut)
+    resumed = trained(make_loop(*SHORT), tmp_path / "cut", resume=True)
+    for one, other in zip(weights(straight), weights(resumed), strict=True):
+        assert torch.equal(one, other)
+    expected = (tmp_path / "straight" / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == expected
+
+
+def test_the_proxy_is_the_same_whatever_the_seed_the_threads_and_the_draws_before(
+    make_loop: Make,
+) -> None:
+    first = make_loop("run.seed=1", "evaluation.samples=64")
+    torch.set_num_threads(2)
+    torch.rand(7)
+    second = make_loop("run.seed=2", "evaluation.samples=64")
+    for one, other in zip(
+        first.quality.proxy.state_dict().values(),
+        second.quality.proxy.state_dict().values(),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def test_making_the_proxy_draws_nothing_from_the_runs_generator() -> None:
+    images = torch.rand(40, 1, 8, 8)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    make_proxy(images, torch.arange(40) % 2, ("a", "b"))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_short_training_beats_the_baseline_and_covers_all_classes(
+    make_loop: Make, tmp_path: Path
+) -> None:
+    loop = make_loop("epochs=30")
+    with Run(tmp_path / "run", settings=loop.config.run) as run:
+        loop.train(run)
+        values = run.evaluations["evaluation"]
+    assert loop.baseline is not None
+    assert values["frechet"] < 0.6 * loop.baseline.values["frechet"]
+    assert values["classes"] == 10
+    assert values["precision"] > loop.baseline.values["precision"]
+    assert values["recall"] > 0.6
+
+
+def test_the_baseline_is_the_better_of_two_simple_guesses(make_loop: Make) -> None:
+    loop = make_loop("evaluation.samples=200")
+    assert loop.baseline is not None
+    table = loop.sections[0]["table"]
+    frechet = {row[0]: row[1] for row in table["rows"]}
+    floor = next(value for name, value in frechet.items() if name.startswith("training images"))
+    assert loop.baseline.name == "pixel Gaussian"
+    assert floor < frechet["pixel Gaussian"] < frechet["untrained generator"]
+    assert loop.baseline.values["frechet"] == frechet["pixel Gaussian"]
+
+
+def test_the_report_names_the_protocol(make_loop: Make) -> None:
+    loop = make_loop("evaluation.samples=200")
+    text = loop.sections[0]["text"]
+    assert "proxy-cnn-64d, n=200 samples, 500 held-out images" in text
+    assert "% of the held-out images correctly" in text
+    assert "not Inception-FID" in text
+
+
+def test_compiling_the_discriminator_with_a_penalty_is_refused(make_loop: Make) -> None:
+    with pytest.raises(ConfigError, match="cannot differentiate the R1 penalty twice"):
+        make_loop("discriminator.compile=true")
