@@ -13,6 +13,7 @@ from rondel.config import parse_overrides, resolve
 from rondel_gan.build import build
 from rondel_gan.config import GanConfig
 from rondel_gan.loops.adversarial import Adversarial
+from rondel_gan.models import proxy
 
 Make = Callable[..., Adversarial]
 
@@ -46,4 +47,11 @@ def configure() -> Callable[..., GanConfig]:
 @pytest.fixture
 def make_loop() -> Make:
     """Return a function that builds the loop of ``key=value`` words, seeded as a session does."""
+    return made
+
+
+@pytest.fixture
+def make_quick_loop(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Return `make_loop` with a proxy that hardly learns, where its numbers do not matter."""
+    monkeypatch.setattr(proxy, "UPDATES", 5)
     return made

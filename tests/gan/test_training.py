@@ -32,12 +32,12 @@ def weights(loop: Adversarial) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("cut", [1, 7, 8, 9, 13, 17])
 def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
-    cut: int, make_loop: Make, tmp_path: Path
+    cut: int, make_quick_loop: Make, tmp_path: Path
 ) -> None:
-    straight = trained(make_loop(*SHORT), tmp_path / "straight")
+    straight = trained(make_quick_loop(*SHORT), tmp_path / "straight")
     with pytest.raises(Interrupted):
-        trained(make_loop(*SHORT), tmp_path / "cut", stop_at=cut)
-    resumed = trained(make_loop(*SHORT), tmp_path / "cut", resume=True)
+        trained(make_quick_loop(*SHORT), tmp_path / "cut", stop_at=cut)
+    resumed = trained(make_quick_loop(*SHORT), tmp_path / "cut", resume=True)
     for one, other in zip(weights(straight), weights(resumed), strict=True):
         assert torch.equal(one, other)
     expected = (tmp_path / "straight" / "metrics.jsonl").read_bytes()

@@ -23,8 +23,8 @@ BATCH = 13  # no piece is as large as another
 
 
 @pytest.fixture
-def tiny_loop(make_loop: Make) -> Callable[[], Adversarial]:
-    return lambda: doubled(make_loop(*TINY))
+def tiny_loop(make_quick_loop: Make) -> Callable[[], Adversarial]:
+    return lambda: doubled(make_quick_loop(*TINY))
 
 
 def doubled(loop: Adversarial) -> Adversarial:
@@ -73,7 +73,7 @@ def test_the_penalty_is_the_squared_norm_of_each_samples_own_gradient(
 ) -> None:
     loop = tiny_loop()
     real, _ = inputs(loop)
-    parameters = dict(loop.discriminator.named_parameters())
+    parameters: dict[str, Tensor] = dict(loop.discriminator.named_parameters())
 
     def score(image: Tensor) -> Tensor:
         scores: Tensor = functional_call(loop.discriminator, parameters, (image[None],))
@@ -117,7 +117,7 @@ def test_a_step_of_one_player_leaves_the_other_alone(
         name: [p.detach().clone() for p in module.parameters()] for name, module in players.items()
     }
     with Run(tmp_path / "run") as run:
-        update = run.update(moves, players[moves], getattr(loop.config, moves))
+        update = run.update(moves, players[moves], getattr(loop.config, moves), total=10)
         if moves == "generator":
             update(loop.generator_loss, noise)
         else:
@@ -135,9 +135,9 @@ def test_a_step_of_one_player_leaves_the_other_alone(
 
 @pytest.mark.parametrize("critic_steps", [1, 2, 3])
 def test_the_generator_moves_once_for_so_many_critic_steps(
-    critic_steps: int, make_loop: Make, tmp_path: Path
+    critic_steps: int, make_quick_loop: Make, tmp_path: Path
 ) -> None:
-    loop = make_loop(
+    loop = make_quick_loop(
         "epochs=2", "batch_size=200", f"critic_steps={critic_steps}", "evaluation.samples=64"
     )
     with Run(tmp_path / "run", settings=loop.config.run) as run:
@@ -150,8 +150,10 @@ def test_the_generator_moves_once_for_so_many_critic_steps(
     assert counts == {"discriminator": batches, "generator": batches // critic_steps}
 
 
-def test_a_lazy_penalty_is_rarer_and_as_much_stronger(make_loop: Make, tmp_path: Path) -> None:
-    loop = make_loop("epochs=1", "batch_size=200", "r1.every=3", "evaluation.samples=64")
+def test_a_lazy_penalty_is_rarer_and_as_much_stronger(
+    make_quick_loop: Make, tmp_path: Path
+) -> None:
+    loop = make_quick_loop("epochs=1", "batch_size=200", "r1.every=3", "evaluation.samples=64")
     weights = []
     original = losses.r1_penalty
 

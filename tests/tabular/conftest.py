@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from rondel import Run, keyed
+from rondel import Callback, Run, keyed
 from rondel.callbacks import Best, EarlyStopping
 from rondel.config import parse_overrides, resolve
 from rondel_tabular.build import build
@@ -21,22 +21,38 @@ from rondel_tabular.loops.supervised import Supervised
 Write: TypeAlias = Callable[..., Path]
 
 
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return mixed_frame()
+
+
+@pytest.fixture
+def make() -> Callable[..., Supervised]:
+    return make_loop
+
+
+@pytest.fixture
+def train() -> Callable[..., Any]:
+    return train_best
+
+
 def config_of(*items: str) -> TabularConfig:
     return resolve(TabularConfig, [parse_overrides(TabularConfig, items)]).config
 
 
-def make(*items: str, frame: pd.DataFrame | None = None) -> Supervised:
+def make_loop(*items: str, frame: pd.DataFrame | None = None) -> Supervised:
     config = config_of(*items)
     keyed.reseed(config.run.seed)
     return build(config, frame)
 
 
-def train(folder: Path, *items: str, **options: Any) -> tuple[Supervised, dict[str, float]]:
+def train_best(folder: Path, *items: str, **options: Any) -> tuple[Supervised, dict[str, float]]:
     """Train and return the loop in its best state, with the metrics of that state."""
-    loop = make(*items, frame=options.pop("frame", None))
-    callbacks = [Best(loop.watch)] if loop.watch else []
-    if loop.config.patience and loop.watch:
-        callbacks.append(EarlyStopping(loop.watch, loop.config.patience))  # type: ignore[arg-type]
+    loop = make_loop(*items, frame=options.pop("frame", None))
+    assert loop.watch is not None
+    callbacks: list[Callback] = [Best(loop.watch)]
+    if loop.config.patience:
+        callbacks.append(EarlyStopping(loop.watch, loop.config.patience))
     with Run(folder, settings=loop.config.run, callbacks=callbacks, **options) as run:
         loop.train(run)
         best = json.loads((folder / "checkpoints" / "best.json").read_text())
@@ -73,11 +89,6 @@ def mixed_frame(rows: int = 240) -> pd.DataFrame:
     frame.loc[::7, "age"] = None
     frame.loc[::11, "colour"] = None
     return frame
-
-
-@pytest.fixture
-def frame() -> pd.DataFrame:
-    return mixed_frame()
 
 
 @pytest.fixture

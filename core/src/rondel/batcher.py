@@ -42,6 +42,11 @@ def order(size: int, generator: torch.Generator | None) -> Tensor:
     return torch.arange(size) if generator is None else torch.randperm(size, generator=generator)
 
 
+def cut(indices: Tensor, size: int) -> list[Tensor]:
+    """Cut indices into pieces of one size; the last may be shorter."""
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
 @dataclass(frozen=True)
 class FixedSize:
     """Batches of one size.
@@ -56,7 +61,7 @@ class FixedSize:
 
     def plan(self, size: int, generator: torch.Generator | None) -> Sequence[Tensor]:
         """Cut the order into equal pieces."""
-        batches = order(size, generator).split(self.batch_size)
+        batches = cut(order(size, generator), self.batch_size)
         if self.drop_last and batches and len(batches[-1]) < self.batch_size:
             batches = batches[:-1]
         return batches
@@ -80,9 +85,9 @@ class LengthBuckets:
         """Sort within random buckets, cut, and shuffle the batches."""
         check_length(self.lengths, size, "lengths")
         batches: list[Tensor] = []
-        for part in order(size, generator).split(self.batch_size * self.bucket):
+        for part in cut(order(size, generator), self.batch_size * self.bucket):
             by_length = part[torch.argsort(self.lengths[part], descending=True, stable=True)]
-            batches.extend(by_length.split(self.batch_size))
+            batches.extend(cut(by_length, self.batch_size))
         return [batches[i] for i in order(len(batches), generator).tolist()]
 
 
@@ -115,7 +120,7 @@ class TokenBudget:
                 hint="Raise the budget or truncate the samples.",
             )
         batches: list[Tensor] = []
-        for part in order(size, generator).split(self.bucket):
+        for part in cut(order(size, generator), self.bucket):
             by_length = part[torch.argsort(self.lengths[part], descending=True, stable=True)]
             start = 0
             while start < len(by_length):
@@ -143,7 +148,7 @@ class Packed:
         """Put each sample, longest first, into the row it fills best; shuffle the rows."""
         check_length(self.lengths, size, "lengths")
         rows: list[list[int]] = []
-        for part in order(size, generator).split(self.bucket):
+        for part in cut(order(size, generator), self.bucket):
             rows.extend(self._rows(part))
         return [torch.tensor(rows[i]) for i in order(len(rows), generator).tolist()]
 
@@ -184,4 +189,4 @@ class ClassBalanced:
         counts = torch.bincount(self.labels)
         weights = 1.0 / counts[self.labels].double()
         drawn = torch.multinomial(weights, size, replacement=True, generator=generator)
-        return drawn.split(self.batch_size)
+        return cut(drawn, self.batch_size)

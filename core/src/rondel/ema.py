@@ -27,7 +27,7 @@ class Average:
     ) -> None:
         self.decay = decay
         self.updates = 0
-        self._live = list(parameters)
+        self._live: list[Tensor] = list(parameters)
         self._live_buffers = [buffer for module in modules for buffer in module.buffers()]
         self._mean = [p.detach().clone() for p in self._live]
         self._buffers = [buffer.detach().clone() for buffer in self._live_buffers]

@@ -14,6 +14,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
+from rondel.errors import UsageError
+
 
 @runtime_checkable
 class Metric(Protocol):
@@ -89,12 +91,13 @@ class MeanMetric(SumMetric):
 
 
 class Accuracy(MeanMetric):
-    """The share of samples whose highest logit is that of their class."""
+    """The share of samples whose highest logit is that of their class; NaN is never right."""
 
-    def update(self, logits: Tensor, labels: Tensor | None = None) -> Self:
+    def update(self, logits: Tensor, labels: Tensor) -> Self:  # type: ignore[override]
         """Add a batch: ``logits`` (N, C), ``labels`` (N,) class indices."""
-        assert labels is not None
-        return super().update((logits.argmax(dim=-1) == labels).double())
+        check_shapes(logits[..., 0], labels)
+        hits = (logits.argmax(dim=-1) == labels) & ~logits.isnan().any(dim=-1)
+        return super().update(hits.double())
 
 
 class ConfusionMatrix(SumMetric):
@@ -106,6 +109,7 @@ class ConfusionMatrix(SumMetric):
 
     def update(self, predicted: Tensor, labels: Tensor) -> Self:
         """Add a batch: ``predicted`` (N,) and ``labels`` (N,), class indices."""
+        check_shapes(predicted, labels)
         pairs = labels.long() * self.classes + predicted.long()
         counts = torch.bincount(pairs, minlength=self.classes**2)
         self.add(matrix=counts.reshape(self.classes, self.classes).double())
@@ -142,6 +146,7 @@ class Scores:
 
     def update(self, scores: Tensor, labels: Tensor) -> Self:
         """Add a batch: ``scores`` (N,), ``labels`` (N,) of 0 and 1."""
+        check_shapes(scores, labels)
         self._scores.append(scores.detach().double().cpu())
         self._labels.append(labels.detach().bool().cpu())
         return self
@@ -176,13 +181,15 @@ class Scores:
 def roc_auc(scores: Tensor, labels: Tensor) -> float:
     """Return the probability that a positive scores above a negative, ties counting half.
 
+    NaN if a class is missing, or if a score is NaN.
+
     Args:
         scores: (N,) any scale.
         labels: (N,) booleans.
     """
     positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives:
-        return math.nan
+    if not positives or not negatives or torch.isnan(scores).any():
+        return math.nan  # a NaN has no rank
     _, inverse, counts = torch.unique(scores, return_inverse=True, return_counts=True)
     ends = counts.cumsum(0).double()
     ranks = (ends - (counts.double() - 1) / 2)[inverse]  # mean rank of each group of ties
@@ -191,37 +198,69 @@ def roc_auc(scores: Tensor, labels: Tensor) -> float:
 
 
 class RegressionErrors(SumMetric):
-    """RMSE, MAE and R² of a regression."""
+    """RMSE, MAE and R² of a regression.
+
+    The spread of the targets is kept around their mean and joined batch by batch (Chan, Golub &
+    LeVeque, 1983): a difference of sums of squares loses all digits of targets such as dates.
+    """
 
     def __init__(self) -> None:
-        names = ("square", "absolute", "target", "target_square", "count")
+        names = ("square", "absolute", "count", "mean", "spread")
         super().__init__(**{name: zero() for name in names})
 
     def update(self, predictions: Tensor, targets: Tensor) -> Self:
         """Add a batch: both (N,), in the unit of the target."""
-        predictions, targets = predictions.detach().double(), targets.detach().double()
-        error = predictions - targets
-        self.add(
-            square=error.square().sum(),
-            absolute=error.abs().sum(),
-            target=targets.sum(),
-            target_square=targets.square().sum(),
-            count=torch.tensor(float(len(targets)), dtype=torch.float64),
-        )
+        check_shapes(predictions, targets)
+        if targets.numel():
+            predictions, targets = predictions.detach().double(), targets.detach().double()
+            error, mean = predictions - targets, targets.mean()
+            self._join(
+                square=error.square().sum(),
+                absolute=error.abs().sum(),
+                count=torch.full_like(mean, targets.numel()),
+                mean=mean,
+                spread=(targets - mean).square().sum(),
+            )
         return self
+
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add the state of another process."""
+        self._sums = {name: tensor.cpu() for name, tensor in self._sums.items()}
+        self._join(**state)
+
+    def _join(self, *, mean: Tensor, spread: Tensor, **sums: Tensor) -> None:
+        ours = {name: tensor.to(mean.device) for name, tensor in self._sums.items()}
+        weight = sums["count"] / (ours["count"] + sums["count"]).clamp(min=1)
+        between = mean - ours["mean"]
+        self.add(mean=between * weight, spread=spread, **sums)
+        self.add(spread=between.square() * ours["count"] * weight)
 
     def compute(self) -> dict[str, float]:
         """Return rmse, mae and r2; NaN where undefined."""
         count = self["count"].item()
         if not count:
             return {"rmse": math.nan, "mae": math.nan, "r2": math.nan}
-        square, target = self["square"].item(), self["target"].item()
-        spread = self["target_square"].item() - target**2 / count
+        square, spread = self["square"].item(), self["spread"].item()
+        constant = spread <= count * (1e-14 * self["mean"].item()) ** 2  # nothing but rounding
         return {
             "rmse": math.sqrt(square / count),
             "mae": self["absolute"].item() / count,
-            "r2": 1.0 - square / spread if spread > 0 else math.nan,
+            "r2": math.nan if constant else 1.0 - square / spread,
         }
+
+
+def check_shapes(outputs: Tensor, targets: Tensor) -> None:
+    """Raise where broadcasting would compare everything with everything.
+
+    Raises:
+        UsageError: The shapes differ.
+    """
+    if outputs.shape != targets.shape:
+        raise UsageError(
+            f"a metric got outputs of shape {tuple(outputs.shape)} and targets of shape "
+            f"{tuple(targets.shape)}",
+            hint="Squeeze one of them, so that each output has its target.",
+        )
 
 
 def bootstrap(

@@ -55,7 +55,14 @@ def make_optimizer(
     devices = FUSED.get(kind.__name__, set())
     if all(p.device.type in devices and p.dtype in FUSED_DTYPES for _, p in named):
         options["fused"] = True
-    return kind(parameter_groups(config, named, kind), **options)
+    groups = parameter_groups(config, named, kind)
+    if kind.__name__ == "LBFGS" and len(groups) > 1:
+        raise ConfigError(
+            f"LBFGS takes one group of parameters, not {len(groups)}",
+            where=f"{where}.groups",
+            hint="Leave the groups out, or use another optimizer.",
+        )
+    return kind(groups, **options)
 
 
 def optimizer_class(name: str, *, where: str) -> type[Optimizer]:

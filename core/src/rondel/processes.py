@@ -290,7 +290,7 @@ def exchange() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise LostProcessError(
             f"an exchange with the other processes broke off: {reason}",
             hint="Look for the message of the process that failed first; "

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from rondel.directory import process_is_alive
 from rondel.errors import Interrupted, RondelError
 
 POLL_S = 0.5
+PATIENCE_S = 2.0
 
 
 class LostProcessError(RondelError):
@@ -96,21 +98,31 @@ class Lookout:
                 self._folder.rmdir()
 
     def announce(self, error: BaseException) -> None:
-        """Tell the other processes why this one ends, unless one of them has failed before.
+        """Tell the other processes why this one ends; end with them if one has failed before.
 
-        An interruption is none: all processes end at the same safe point by themselves.
+        What fails second is nearly always a consequence, or the same thing seen twice. An
+        interruption is no failure: all processes end at the same safe point by themselves.
         """
         if isinstance(error, Interrupted) or self._ended.is_set():
             return
         self._end.acquire()  # waits for good if the thread is ending this process already
         cause = self._failure()
+        if cause is None and isinstance(error, LostProcessError):
+            cause = self._wait_for_cause()
         if cause is not None:
-            if not isinstance(error, LostProcessError):
-                sys.stderr.write(f"Process {self._rank} failed as well: {error}\n")
             self._follow(cause)
         self._ended.set()
         with contextlib.suppress(OSError):  # a full disk must not hide the error itself
             self._write(Failure.of(self._rank, error).to_json())
+
+    def _wait_for_cause(self) -> Failure | None:
+        """Give the system a moment to notice that the lost process is gone."""
+        deadline = time.monotonic() + PATIENCE_S
+        cause = None
+        while cause is None and time.monotonic() < deadline:
+            time.sleep(POLL_S / 10)
+            cause = self._failure()
+        return cause
 
     def _watch(self) -> None:
         while not self._ended.wait(POLL_S):

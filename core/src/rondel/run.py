@@ -435,7 +435,9 @@ class Run:
 
     def _row(self, event: str, name: str, **content: Any) -> None:
         place = {"epoch": self.epoch, "phase": self.phase}
-        row = {"step": self.course.step, "event": event, "name": name, **place, **content}
+        # an evaluation belongs to the safe point that follows it, whose checkpoint may be the best
+        step = self.course.step + (event == "evaluation")
+        row = {"step": step, "event": event, "name": name, **place, **content}
         self._record.row(row)
         self._listeners.fire("logged", row)
 

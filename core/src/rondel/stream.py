@@ -7,6 +7,8 @@ same ones whatever the number of workers, of processes, or of interruptions befo
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
@@ -22,6 +24,11 @@ from rondel.errors import DataError, RondelError, UsageError
 from rondel.processes import Processes
 
 Noise = Callable[[int, torch.Generator], Any]
+READING = (
+    *(RondelError, OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError),
+    *(SyntaxError, struct.error, zlib.error),  # what decoders of damaged pictures raise
+)
+"""What makes a sample unreadable; anything else is a mistake in the program."""
 PERMUTE_BYTES = 1 << 28
 """Tensors up to this size are permuted once per pass, so that batches are plain slices."""
 
@@ -109,6 +116,12 @@ class Stream:
             raise DataError(
                 "the data set is empty", where=f"stream '{name}'", hint="Look at the source."
             )
+        if batcher is None and drop_last and len(rows) < (batch_size or 1):
+            raise UsageError(
+                f"{len(rows)} samples do not fill one batch of {batch_size}",
+                where=f"stream '{name}'",
+                hint="Lower batch_size, or leave drop_last out.",
+            )
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -135,20 +148,31 @@ class Stream:
             number: Which pass over the data.
             start: Position of the first batch.
         """
-        made = (
-            self._slices(plan, feed.processes, start)
-            if self._sliced
-            else self._loaded(plan, feed, number, start)
-        )
+        if not self._sliced:
+            yield from self._loaded(plan, feed, number, start)
+        elif self.noise is None:
+            yield from self._slices(plan, feed.processes, start)
+        else:
+            made = self._slices(plan, feed.processes, start)
+            for position, (batch, indices) in enumerate(made, start):
+                yield self._with_noise(batch, indices, feed, (number, position)), indices
+
+    def _with_noise(
+        self,
+        batch: Any,
+        indices: Tensor,
+        feed: Feed,
+        place: tuple[int, int],
+        kept: list[int] | None = None,
+    ) -> Any:
+        """Append this process' rows of the noise of a batch, without those of dropped samples."""
         if self.noise is None:
-            yield from made
-            return
-        for position, (batch, indices) in enumerate(made, start):
-            draw = keyed.generator(feed.seed, self.name, "noise", number, position)
-            first, last = feed.processes.share(len(indices))
-            noise = sliced(self.noise(len(indices), draw), first, last)
-            noise = to_device(noise, feed.processes.device)
-            yield (*batch, noise) if isinstance(batch, tuple) else (batch, noise), indices
+            return batch
+        draw = keyed.generator(feed.seed, self.name, "noise", *place)
+        first, last = feed.processes.share(len(indices))
+        noise = sliced(self.noise(len(indices), draw), first, last)
+        noise = to_device(noise if kept is None else taken(noise, kept), feed.processes.device)
+        return (*batch, noise) if isinstance(batch, tuple) else (batch, noise)
 
     def samples_before(self, plan: Sequence[Tensor], position: int) -> int:
         """Return how many samples the first ``position`` batches of a plan hold."""
@@ -170,7 +194,7 @@ class Stream:
             return
         else:
             pieces = taken(data, torch.cat(list(plan)).to(processes.device))
-        offset = sum(len(indices) for indices in plan[:start])
+        offset = self.samples_before(plan, start)
         for indices in plan[start:]:
             first, last = (
                 (0, len(indices)) if processes.size == 1 else processes.share(len(indices))
@@ -200,20 +224,26 @@ class Stream:
             for mine, whole in zip(shares, plan[start:], strict=True)
         ]
         loaded = iter(loader)
-        for mine, indices in zip(shares, plan[start:], strict=True):
+        for position, (mine, indices) in enumerate(zip(shares, plan[start:], strict=True), start):
             try:
-                batch, unreadable = next(loaded)
+                batch, kept, unreadable, misfit = next(loaded)
             except RuntimeError as error:
                 raise worker_failed(error, self.name, indices) from error
+            if misfit:
+                raise misfitting(misfit, self.name, mine)
             if unreadable:
-                if feed.skip is None or len(unreadable) >= max(1, len(mine)):
-                    raise unreadable_sample(unreadable[0], self.name)
+                if feed.skip is None or not kept:
+                    raise unreadable_sample(unreadable[0], self.name, skips=feed.skip is not None)
                 feed.skip(unreadable)
-            batch = batch if len(mine) else sliced(batch, 0, 0)
-            yield to_device(batch, feed.processes.device), indices
+            batch = to_device(batch if len(mine) else sliced(batch, 0, 0), feed.processes.device)
+            place = (number, position)
+            yield (
+                self._with_noise(batch, indices, feed, place, kept if unreadable else None),
+                indices,
+            )
 
     def _make_loader(self, feed: Feed) -> DataLoader[Any]:
-        if self._loader is None:
+        if self._loader is None or self._loader[1].num_workers != feed.workers:
             sampler = PlanSampler()
             loader: DataLoader[Any] = DataLoader(
                 cast(Any, self._keyed),
@@ -326,7 +356,7 @@ class KeyedSamples:
         try:
             sample = self.samples[index]
             return sample if self.augment is None else self.augment(sample)
-        except (RondelError, OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        except READING as error:
             return Unreadable(index, self._name_of(index), f"{type(error).__name__}: {error}")
 
     def _name_of(self, index: int) -> str:
@@ -340,11 +370,14 @@ class Collate:
 
     make: Callable[[list[Any]], Any]
 
-    def __call__(self, samples: list[Any]) -> tuple[Any, list[Unreadable]]:
-        """Return the batch, ``()`` if nothing could be read, and what could not."""
+    def __call__(self, samples: list[Any]) -> tuple[Any, list[int], list[Unreadable], str]:
+        """Return the batch, the places of its samples, those left out, and why it failed."""
         bad = [sample for sample in samples if isinstance(sample, Unreadable)]
-        good = [sample for sample in samples if not isinstance(sample, Unreadable)]
-        return (self.make(good) if good else ()), bad
+        kept = [i for i, sample in enumerate(samples) if not isinstance(sample, Unreadable)]
+        try:
+            return (self.make([samples[i] for i in kept]) if kept else ()), kept, bad, ""
+        except (TypeError, ValueError, RuntimeError) as error:
+            return (), kept, bad, f"{type(error).__name__}: {error}"
 
 
 def is_tensors(data: Any) -> bool:
@@ -361,25 +394,41 @@ def taken(tensors: Any, indices: Any) -> Any:
         return tensors[indices]
     if isinstance(tensors, dict):
         return {key: tensor[indices] for key, tensor in tensors.items()}
-    return tuple(tensor[indices] for tensor in tensors)
+    rows = [tensor[indices] for tensor in tensors]
+    return type(tensors)(*rows) if hasattr(tensors, "_fields") else tuple(rows)
 
 
-def unreadable_sample(sample: Unreadable, stream: str) -> DataError:
-    """Describe a sample that could not be read."""
+def unreadable_sample(sample: Unreadable, stream: str, *, skips: bool = False) -> DataError:
+    """Describe a sample that could not be read; one that is skipped must leave others behind."""
     return DataError(
         f"{sample.name} cannot be read: {sample.cause}",
         where=f"stream '{stream}', index {sample.index}",
-        hint="Repair or remove it, or run with run.bad_samples=skip.",
+        hint="Repair or remove it: no sample of its batch is left."
+        if skips
+        else "Repair or remove it, or run with run.bad_samples=skip.",
     )
+
+
+def misfitting(cause: str, stream: str, indices: Tensor) -> DataError:
+    """Describe samples that make no batch."""
+    return DataError(
+        f"the samples {listed(indices)} do not fit into one batch: {cause}",
+        where=f"stream '{stream}'",
+        hint="Give them one shape, or Stream(collate=...) a function that pads them.",
+    )
+
+
+def listed(indices: Tensor) -> str:
+    """Return the first indices as text."""
+    more = ", ..." if len(indices) > 8 else ""
+    return f"{json.dumps(indices[:8].tolist())[1:-1]}{more}"
 
 
 def worker_failed(error: RuntimeError, stream: str, indices: Tensor) -> RondelError:
     """Describe a loader worker that died, with the samples that were in flight."""
-    first = indices[:8].tolist()
-    more = ", ..." if len(indices) > 8 else ""
     return DataError(
         f"a loader worker failed: {error}",
-        where=f"stream '{stream}', samples {json.dumps(first)[1:-1]}{more}",
+        where=f"stream '{stream}', samples {listed(indices)}",
         hint="Try run.workers=0 to see the cause; a killed worker often means too little memory.",
     )
 

@@ -1,6 +1,6 @@
 """Gradients of one, two and three processes, written down to be compared.
 
-    python -m tests.system.loops.gradients OUT
+python -m tests.system.loops.gradients OUT
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import rondel
 from rondel import Loss, OptimizerConfig, RunConfig, Stream, UpdateConfig
 from rondel.update import Update
-from tests.system.loops.ranks import fork_group
+from tests.system.loops.ranks import fork_group, warm_up
 
 Notes = dict[str, Tensor]
 ROWS, SETTINGS = 66, RunConfig(seed=3, device="cpu")  # batches of 32, 32 and 2
@@ -216,6 +216,7 @@ def work(out: Path, size: int) -> None:
 
 
 def main(out: Path) -> None:
+    warm_up()
     for size in (1, 2, 3):
         outcome = fork_group(size, lambda size=size: work(out, size), out / f"log-{size}")  # type: ignore[misc]
         if any(outcome["codes"]):

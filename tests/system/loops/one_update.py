@@ -23,7 +23,7 @@ class OneUpdate(Loop):
         micro_batches=2,
     )
 
-    def __init__(self, epochs: int = 4) -> None:
+    def __init__(self, epochs: int = 3) -> None:
         torch.manual_seed(1)
         self.epochs = epochs
         self.model = nn.Sequential(

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rondel.errors import RondelError
 
 Outcome = dict[str, Any]
@@ -35,7 +37,7 @@ def fork_group(size: int, work: Callable[[], None], log: Path) -> Outcome:
             finally:
                 os._exit(code)
         pids.append(pid)
-    codes = [wait_for(pid, started + TOO_LONG_S) for pid in pids]
+    codes = wait_for(pids, started + TOO_LONG_S)
     seconds = time.monotonic() - started
     stderr = [log.with_suffix(f".{rank}").read_text() for rank in range(size)]
     return {"codes": codes, "stderr": stderr, "seconds": seconds}
@@ -67,15 +69,26 @@ def finish(work: Callable[[], None]) -> int:
     return code
 
 
-def wait_for(pid: int, deadline: float) -> int:
-    """Wait for a process; one that takes too long is killed and counts as -9."""
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
+def wait_for(pids: list[int], deadline: float) -> list[int]:
+    """Wait for processes; one that takes too long is killed and counts as -9."""
+    codes: dict[int, int] = {}
+    while len(codes) < len(pids):
+        for pid in pids:
+            if pid not in codes:
+                if time.monotonic() > deadline:
+                    os.kill(pid, signal.SIGKILL)
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if done:
+                    codes[pid] = os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
-    os.kill(pid, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return [codes[pid] for pid in pids]
+
+
+def warm_up() -> None:
+    """Import what the first step of an optimizer imports, once for all groups."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.zeros(1)
+    torch.optim.AdamW([weight]).step()
 
 
 def free_port() -> int:

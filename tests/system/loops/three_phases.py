@@ -113,9 +113,7 @@ class ThreePhases(Loop):
             noise=lambda size, draw: torch.randn(size, CODES, generator=draw),
         )
         valid = Clouds(12, seed=4, labelled=True)
-        self.valid = Stream(
-            (valid.points, valid.labels), batch_size=5, name="valid", shuffle=False
-        )
+        self.valid = Stream((valid.points, valid.labels), batch_size=5, name="valid", shuffle=False)
         self.offset = torch.zeros(FEATURES)
 
     def train(self, run: Run) -> None:
@@ -128,7 +126,9 @@ class ThreePhases(Loop):
             getattr(self, f"train_{phase.name}")(run, phase, patience)
 
     def train_reconstruct(self, run: Run, phase: Phase, patience: Patience) -> None:
-        autoencoder = run.update("autoencoder", [self.encoder, self.decoder], config(phase), total=6)
+        autoencoder = run.update(
+            "autoencoder", [self.encoder, self.decoder], config(phase), total=6
+        )
         for _ in run.epochs(phase.epochs):
             for points, noise in run.batches(self.unlabelled):
                 autoencoder(self.reconstruction, points, noise)

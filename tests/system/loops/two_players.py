@@ -62,9 +62,7 @@ class TwoPlayers(Loop):
 
     def penalty(self, real: Tensor) -> Loss:
         real = real.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(
-            self.discriminator(real).sum(), real, create_graph=True
-        )
+        (gradient,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
         return Loss(0.5 * gradient.square().sum(), len(real))
 
     def generator_loss(self, noise: Tensor) -> Loss:

@@ -80,8 +80,8 @@ class Progress(Callback):
             self._row.update(list(row["values"].items())[:3])
 
     def epoch_finished(self, run: Run, epoch: int) -> None:  # noqa: ARG002
-        """Show every finished epoch where there is no bar, at most one a second."""
-        if not self.terminal and time.monotonic() - self._start >= 1.0:
+        """Show a finished epoch where there is no bar, one in five seconds at most."""
+        if not self.terminal and time.monotonic() - self._start >= 5.0:
             self._start = time.monotonic()
             self._draw(run)
 

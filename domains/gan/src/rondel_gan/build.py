@@ -48,7 +48,8 @@ def build(config: GanConfig) -> Adversarial:
     loop.data = images.manifest
     references = measure_references(config, parts, generator, quality)
     loop.baseline = Baseline(*min(references.guesses.items(), key=lambda g: g[1]["frechet"]))
-    loop.sections = (describe_protocol(config, parts, quality, references),)
+    # the core declares it for classes, but what it says depends on the data
+    loop.sections = (describe_protocol(config, parts, quality, references),)  # type: ignore[misc]
     return loop
 
 
@@ -70,9 +71,7 @@ def measure_references(
         real=quality.measure(to_pixels(parts.train[:count])),
         guesses={
             "pixel Gaussian": quality.measure(to_pixels(gaussian)),
-            "untrained generator": quality.measure(
-                sample(generator, count, seed=config.run.seed)
-            ),
+            "untrained generator": quality.measure(sample(generator, count, seed=config.run.seed)),
         },
     )
 
@@ -85,8 +84,8 @@ def pixel_gaussian(images: Tensor, count: int, *, seed: int = 0) -> Tensor:
     flat = images[:GAUSSIAN_IMAGES].flatten(1)
     mean = flat.mean(dim=0)
     weights = torch.randn(count, len(flat), generator=torch.Generator().manual_seed(seed))
-    drawn = mean + weights @ (flat - mean) / (len(flat) - 1) ** 0.5
-    return drawn.clamp(-1, 1).unflatten(1, images.shape[1:])
+    drawn: Tensor = mean + weights @ (flat - mean) / (len(flat) - 1) ** 0.5
+    return drawn.clamp(-1, 1).reshape(count, *images.shape[1:])
 
 
 def describe_protocol(

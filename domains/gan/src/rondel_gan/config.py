@@ -35,14 +35,14 @@ class EvaluationConfig(Config):
 
 def player(beta2: float, *, ema: float | None = None) -> UpdateConfig:
     """Return the defaults of one player: Adam without momentum, on a cosine schedule."""
-    optimizer = OptimizerConfig(name="adam", lr=1e-3, betas=(0.0, beta2))
+    optimizer = OptimizerConfig(name="adam", lr=2e-3, betas=(0.0, beta2))
     return UpdateConfig(optimizer=optimizer, schedule=ScheduleConfig(name="cosine"), ema=ema)
 
 
 class GanConfig(DomainConfig):
     """A non-saturating GAN with R1 penalty, one update for each player."""
 
-    epochs: int = setting(60, help="Passes over the training images.", ge=0, resumable=True)
+    epochs: int = setting(80, help="Passes over the training images.", ge=0, resumable=True)
     batch_size: int = setting(64, help="Images per batch.", ge=1)
     color: Literal["grey", "rgb"] | None = setting(
         None, help="Convert the images of a folder; by default they stay as they are."
@@ -60,6 +60,4 @@ class GanConfig(DomainConfig):
     r1: R1Config = setting(R1Config(), help="The penalty on the discriminator.")
     evaluation: EvaluationConfig = setting(EvaluationConfig(), help="How samples are measured.")
     discriminator: UpdateConfig = setting(player(0.99), help="How the discriminator is updated.")
-    generator: UpdateConfig = setting(
-        player(0.99, ema=0.99), help="How the generator is updated."
-    )
+    generator: UpdateConfig = setting(player(0.99, ema=0.99), help="How the generator is updated.")

@@ -30,9 +30,7 @@ def generator_loss(fake_scores: Tensor) -> Loss:
     return Loss(total, len(fake_scores), parts={"adversarial": total})
 
 
-def r1_penalty(
-    discriminator: Callable[[Tensor], Tensor], real: Tensor, *, weight: float
-) -> Loss:
+def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor, *, weight: float) -> Loss:
     """Return ``weight / 2 * |grad_x D(x)|^2`` at real images, summed over samples.
 
     Mescheder, Geiger and Nowozin, 2018, equation 9. The norm is that of each sample, never of the

@@ -64,20 +64,23 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """
     first, second = first.double(), second.double()
     difference = first.mean(dim=0) - second.mean(dim=0)
-    one, two = torch.cov(first.T), torch.cov(second.T)
+    # reshaped, because the covariance of a single feature comes as a scalar
+    one, two = (torch.cov(rows.T).reshape(2 * rows.shape[1:]) for rows in (first, second))
     root = square_root(one)
     eigenvalues = torch.linalg.eigvalsh(root.T @ two @ root)
     overlap = eigenvalues.clamp(min=0).sqrt().sum()
-    return (difference.square().sum() + one.trace() + two.trace() - 2 * overlap).item()
+    distance = difference.square().sum() + one.trace() + two.trace() - 2 * overlap
+    return float(distance)
 
 
 def square_root(covariance: Tensor) -> Tensor:
     """Return L with ``L L^T = covariance``: by Cholesky, or by eigenvectors if it is singular."""
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
-    if not failed:
-        return factor
-    eigenvalues, vectors = torch.linalg.eigh(covariance)
-    return vectors * eigenvalues.clamp(min=0).sqrt()
+    if failed:
+        eigenvalues, vectors = torch.linalg.eigh(covariance)
+        factor = vectors * eigenvalues.clamp(min=0).sqrt()
+    return factor
 
 
 def precision_recall(real: Tensor, fake: Tensor, *, neighbours: int) -> tuple[float, float]:

@@ -16,7 +16,7 @@ CHUNK = 1024
 
 @torch.no_grad()
 def sample(generator: Generator, count: int, *, seed: int, truncation: float = 1.0) -> Tensor:
-    """Return ``count`` images as pixels; the n-th is the same whatever the device or the count.
+    """Return ``count`` images as pixels; the n-th has the same noise in every draw of a seed.
 
     Args:
         generator: With the weights to use.
@@ -26,13 +26,12 @@ def sample(generator: Generator, count: int, *, seed: int, truncation: float = 1
     """
     device = next(generator.parameters()).device
     draw = torch.Generator().manual_seed(seed)
-    pixels = []
-    for start in range(0, count, CHUNK):
-        # row by row, so that a longer draw begins with the shorter one
-        rows = [torch.randn(generator.latent, generator=draw) for _ in range(start, min(start + CHUNK, count))]
-        noise = truncation * torch.stack(rows)
-        pixels.append(to_pixels(generator(noise.to(device))).cpu())
-    return torch.cat(pixels)
+    # row by row, so that a longer draw begins with the shorter one
+    rows = [torch.randn(generator.latent, generator=draw) for _ in range(count)]
+    noise = truncation * torch.stack(rows)
+    return torch.cat(
+        [to_pixels(generator(piece.to(device))).cpu() for piece in torch.split(noise, CHUNK)]
+    )
 
 
 def to_pixels(images: Tensor) -> Tensor:

@@ -16,24 +16,19 @@ from rondel_tabular.metrics import metrics_of
 from rondel_tabular.models.mlp import make_network
 
 
-def build(config: TabularConfig) -> Supervised:
-    """Make the loop for the config's file, or for its embedded set.
+def build(config: TabularConfig, data: pd.DataFrame | None = None) -> Supervised:
+    """Make the loop for a table in memory, for the config's file, or for its embedded set.
+
+    Args:
+        config: ``config.target`` names the column to predict; embedded sets have their own.
+        data: A table in memory, instead of ``config.data``.
 
     Raises:
         DataError: The table cannot be read or learnt from.
         ConfigError: A key does not fit the table.
     """
-    return build_loop(*load_source(config), config)
-
-
-def build_from(frame: pd.DataFrame, config: TabularConfig) -> Supervised:
-    """Make the loop for a table in memory; ``config.target`` names the column to predict.
-
-    Raises:
-        DataError: The table cannot be learnt from.
-        ConfigError: A key does not fit the table.
-    """
-    return build_loop(*in_memory(frame, config), config)
+    source, manifest = load_source(config) if data is None else in_memory(data, config)
+    return build_loop(source, manifest, config)
 
 
 def build_loop(source: Source, manifest: DataManifest, config: TabularConfig) -> Supervised:

@@ -33,7 +33,9 @@ def read_archive(path: Path) -> Images:
     """
     arrays = read_arrays(path)
     name = IMAGES if IMAGES in arrays else only_stack(arrays, path)
-    pixels, source_range = scaled(channels_first(arrays[name], f"{path}: {name}"), f"{path}: {name}")
+    pixels, source_range = scaled(
+        channels_first(arrays[name], f"{path}: {name}"), f"{path}: {name}"
+    )
     labels, classes = numbered(arrays.get(LABELS), len(pixels), f"{path}: {LABELS}")
     return Images(
         name=path.name,
@@ -164,9 +166,7 @@ def scaled(array: Array, where: str) -> tuple[Array, str]:
     )
 
 
-def numbered(
-    labels: Array | None, count: int, where: str
-) -> tuple[Tensor | None, tuple[str, ...]]:
+def numbered(labels: Array | None, count: int, where: str) -> tuple[Tensor | None, tuple[str, ...]]:
     """Turn labels of any kind into indices and names of classes.
 
     Raises:

@@ -66,9 +66,7 @@ def read_folder(path: Path, *, color: Color | None = None) -> Images:
     check_alike(headers, mixed_colors=color is not None)
     kind = color or headers[0].color
     first = headers[0]
-    check_memory(
-        len(files), first.height, first.width, 1 if kind == "grey" else 3, where=str(path)
-    )
+    check_memory(len(files), first.height, first.width, 1 if kind == "grey" else 3, where=str(path))
     pixels = np.stack([decode(header, kind) for header in headers])  # (N, C, H, W)
     labels, classes = labels_of(files, path)
     return Images(

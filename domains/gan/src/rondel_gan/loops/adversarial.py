@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from rondel import Loop, Loss, Run, Stream, Watch
+from rondel import Loop, Loss, Run, Stream, UpdateConfig, Watch
 from rondel_gan import losses
 from rondel_gan.bundle import GanBundle
 from rondel_gan.config import GanConfig
@@ -46,13 +48,18 @@ class Adversarial(Loop):
 
     def train(self, run: Run) -> None:
         """Update the players in turns, batch by batch."""
-        config, batches = self.config, -(-len(self.images) // self.config.batch_size)
-        steps = config.epochs * batches
+        config = self.config
         discriminator = run.update(
-            "discriminator", self.discriminator, config.discriminator, total=steps
+            "discriminator",
+            self.discriminator,
+            config.discriminator,
+            total=self.planned(config.discriminator),
         )
         generator = run.update(
-            "generator", self.generator, config.generator, total=-(-steps // config.critic_steps)
+            "generator",
+            self.generator,
+            config.generator,
+            total=self.planned(config.generator, every=config.critic_steps),
         )
         for _ in run.epochs(config.epochs):
             for real, (critic_noise, noise) in run.batches(self.images):
@@ -63,6 +70,13 @@ class Adversarial(Loop):
                 if run.every(config.critic_steps):
                     generator(self.generator_loss, noise)
             run.evaluate(self)
+
+    def planned(self, player: UpdateConfig, *, every: int = 1) -> int:
+        """Return the length of a player's schedule, if it moves at every so many batches."""
+        batches = self.config.epochs * math.ceil(len(self.images) / self.config.batch_size)
+        if player.schedule.unit == "samples":
+            return self.config.epochs * len(self.images) // every
+        return batches // every
 
     def noise(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the noise of a batch, (N, latent) for each player."""

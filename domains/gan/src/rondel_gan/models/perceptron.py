@@ -29,7 +29,7 @@ class Generator(nn.Module):
     def forward(self, noise: Tensor) -> Tensor:
         """Make one image of each row of noise."""
         images: Tensor = self.squash(self.layers(noise))
-        return images.unflatten(1, self.shape)
+        return images.reshape(-1, *self.shape)
 
 
 class Discriminator(nn.Module):

@@ -72,7 +72,7 @@ class Proxy(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Return the features in float64, computed in pieces."""
         with single_threaded():
-            return torch.cat([self(piece) for piece in images.cpu().split(CHUNK)]).double()
+            return torch.cat([self(piece) for piece in torch.split(images.cpu(), CHUNK)]).double()
 
     @torch.no_grad()
     def predict(self, features: Tensor) -> Tensor:
@@ -109,13 +109,13 @@ def make_proxy(images: Tensor, labels: Tensor | None, classes: Sequence[str]) ->
 
 
 def fit(proxy: Proxy, images: Tensor, labels: Tensor) -> None:
-    """Train the classifier on random batches, by one-cycle AdamW."""
+    """Train the classifier on random batches, by AdamW on a cosine schedule."""
     optimizer = torch.optim.AdamW(proxy.parameters(), lr=LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, UPDATES)
     for _ in range(UPDATES):
         batch = torch.randint(len(images), (BATCH_SIZE,))
         optimizer.zero_grad()
-        F.cross_entropy(proxy.logits(images[batch]), labels[batch]).backward()
+        torch.autograd.backward(F.cross_entropy(proxy.logits(images[batch]), labels[batch]))
         optimizer.step()
         schedule.step()
 

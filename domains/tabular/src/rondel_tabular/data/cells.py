@@ -5,6 +5,8 @@ Missing cells, and cells that are not of the wanted kind, are NaN or NA.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +20,18 @@ from rondel_tabular.data.readers import NOT_THERE
 Numbers: TypeAlias = NDArray[np.float64]
 TRUE = frozenset({"true", "yes", "t", "y", "on", "1"})
 FALSE = frozenset({"false", "no", "f", "n", "off", "0"})
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Put the name of the table in front of the column that an error names."""
+    try:
+        yield
+    except DataError as error:
+        if not error.where.startswith("column "):
+            raise
+        place = f"{where}, {error.where}"
+        raise DataError(error.what, where=place, hint=error.hint) from error
 
 
 def is_numeric(column: pd.Series[Any]) -> bool:
@@ -91,7 +105,7 @@ def moment_parts(column: pd.Series[Any]) -> dict[str, Numbers]:
         "days": elapsed,
         "month": time.dt.month,
         "day": time.dt.day,
-        "weekday": time.dt.weekday,
+        "weekday": time.dt.day_of_week,
         "hour": time.dt.hour,
     }
     return {name: part.to_numpy(dtype="float64", na_value=np.nan) for name, part in parts.items()}

@@ -77,7 +77,8 @@ def prepare(source: Source, config: TabularConfig) -> Dataset:
     """
     division = divide(source, config)
     name, train = division.target, division.train
-    guesses = choose_kinds(division.frame.drop(columns=name), config)
+    with cells.located(source.name):
+        guesses = choose_kinds(source.frame.drop(columns=name), config)
     kinds = {key: guess.kind for key, guess in guesses.items() if guess.kind != "drop"}
     dropped = {key: guess.reason for key, guess in guesses.items() if guess.kind == "drop"}
     if not kinds:
@@ -88,13 +89,15 @@ def prepare(source: Source, config: TabularConfig) -> Dataset:
             if dropped
             else "The target is the only one.",
         )
-    schema, target = Schema.fit(train, kinds), Target.fit(train[name], division.task)
+    with cells.located(source.name):
+        schema = Schema.fit(train, kinds)
+    target = Target.fit(train[name], division.task)
     remarks = [f"Column {key!r}: {guesses[key].reason}" for key in kinds if guesses[key].reason]
     return Dataset(
         schema,
         target,
         train=encode(schema, target, train, where=source.name),
-        valid=encode(schema, target, division.valid, where=source.name),
+        valid=encode(schema, target, division.valid, where=str(config.valid or source.name)),
         dropped=dropped,
         notes=(*division.notes, *remarks, *seen_once(target, train[name])),
         missing={str(key): float(column.isna().mean()) for key, column in division.frame.items()},
@@ -122,7 +125,8 @@ def divide(source: Source, config: TabularConfig) -> Division:
     """
     name = target_column(source.frame, config.target or source.target, where=source.name)
     frame, notes = labelled(source.frame, name, where=source.name)
-    task = settle_task(frame[name], config.task, where=source.name)
+    with cells.located(source.name):
+        task = settle_task(frame[name], config.task, where=source.name)
     if source.valid is not None:
         where = str(config.valid)
         target_column(source.valid, name, where=where)
@@ -188,4 +192,4 @@ def seen_once(target: Target, column: pd.Series[Any]) -> tuple[str, ...]:
     if not rare:
         return ()
     listed = ", ".join(rare[:5]) + (", ..." if len(rare) > 5 else "")
-    return (f"{len(rare)} classes have one training row only: {listed}",)
+    return (f"Classes with a single training row, which are never measured: {listed}",)

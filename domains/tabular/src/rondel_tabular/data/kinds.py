@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from rondel_tabular.data import cells
 MOSTLY = 0.95
 """The share of cells that must be numbers, or dates, for a text column to count as such."""
 DATE = r"\d{4}-\d{1,2}-\d{1,2}(?:[T ].*)?"
+ROW_NAME = re.compile(r"(.*[ _.-])?(id|index|row|nr|no|number)", re.IGNORECASE)
 TRUTH_WORDS = cells.TRUE | cells.FALSE
 
 
@@ -32,7 +34,7 @@ def guess_kind(column: pd.Series[Any]) -> Guess:
     if types.is_bool_dtype(kind):
         return _unless_useless(Guess("boolean"), cells.numbers(column))
     if cells.is_numeric(column) or types.is_timedelta64_dtype(kind):
-        return _numeric(cells.numbers(column))
+        return _numeric(str(column.name), cells.numbers(column))
     if types.is_datetime64_any_dtype(kind):
         return _unless_useless(Guess("datetime"), cells.moment_parts(column)["days"])
     return _textual(cells.texts(column))
@@ -48,10 +50,11 @@ def _unless_useless(guess: Guess, values: cells.Numbers) -> Guess:
     return guess
 
 
-def _numeric(values: cells.Numbers) -> Guess:
-    steps = np.diff(np.sort(values))
-    if len(values) > 10 and np.all(steps == 1):
-        return Guess("drop", "numbers the rows")
+def _numeric(name: str, values: cells.Numbers) -> Guess:
+    numbered = len(values) > 10 and bool(np.all(np.diff(np.sort(values)) == 1))
+    # years and the like may be consecutive too: the name or the first number must say so as well
+    if numbered and (values.min() in {0, 1} or ROW_NAME.fullmatch(name)):
+        return Guess("drop", "it numbers the rows")
     return _unless_useless(Guess("number"), values)
 
 
@@ -61,7 +64,8 @@ def _textual(words: pd.Series[Any]) -> Guess:
     useless = _unless_useless(Guess("category"), np.where(codes < 0, np.nan, codes))
     if useless.kind == "drop":
         return useless
-    if len(levels) == 2 and all(str(level).lower() in TRUTH_WORDS for level in levels):
+    words_used = {str(level).lower() for level in levels}
+    if len(words_used) == 2 and words_used <= TRUTH_WORDS:
         return Guess("boolean")
     not_numbers = int(pd.to_numeric(present, errors="coerce").isna().sum())
     if not_numbers <= (1 - MOSTLY) * len(present):

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rondel.errors import DataError
@@ -151,17 +152,24 @@ class Schema:
         rows = len(frame)
         numbers = np.empty((rows, self.numbers), dtype=np.float32)
         levels = np.empty((rows, len(self.levels)), dtype=np.int64)
+        with cells.located(where):
+            self._fill(frame, numbers, levels)
+        return torch.from_numpy(numbers), torch.from_numpy(levels)
+
+    def _fill(
+        self, frame: pd.DataFrame, numbers: NDArray[np.float32], levels: NDArray[np.int64]
+    ) -> None:
+        """Write the features of every column into its place."""
         place = level = 0
         for column in self.columns:
             found = frame.get(column.name)
             if column.kind == "category":
-                levels[:, level] = column.encode_levels(found, rows)
+                levels[:, level] = column.encode_levels(found, len(frame))
                 level += 1
                 continue
-            for feature in column.encode_numbers(found, rows):
+            for feature in column.encode_numbers(found, len(frame)):
                 numbers[:, place] = feature
                 place += 1
-        return torch.from_numpy(numbers), torch.from_numpy(levels)
 
     def _refuse_absent(self, frame: pd.DataFrame, where: str) -> None:
         absent = [c.name for c in self.columns if not c.optional and c.name not in frame]

@@ -94,9 +94,9 @@ def target_column(frame: pd.DataFrame, name: str | None, *, where: str) -> str:
     if name is None:
         shown = ", ".join(str(column) for column in list(frame)[:12])
         raise ConfigError(
-            "which column is to be predicted?",
+            "no column to predict is set",
             where="target",
-            hint=f"Set target=COLUMN; {where} has {shown}{', ...' if frame.shape[1] > 12 else ''}.",
+            hint=f"Set target=COLUMN: {where} has {shown}{', ...' if frame.shape[1] > 12 else ''}.",
         )
     if name not in frame:
         raise DataError(

@@ -55,8 +55,8 @@ class Supervised(Loop):
 
     def train(self, run: Run) -> None:
         """Train, and evaluate after every epoch."""
-        run.once(self.introduce, run)
         fit = run.update("model", self.model, self.config.update, total=self.planned)
+        run.once(self.introduce, run)
         for _ in run.epochs(self.config.epochs):
             for batch in run.batches(self.training):
                 fit(self.loss, *batch)
@@ -87,7 +87,9 @@ class Supervised(Loop):
 
     def introduce(self, run: Run) -> None:
         """Say what was made of the table, and what was left out of it."""
-        for note in (self.dataset.summary(), *self.dataset.notes):
+        dropped = ", ".join(f"{name} ({why})" for name, why in self.dataset.dropped.items())
+        left_out = (f"left out: {dropped}",) if dropped else ()
+        for note in (self.dataset.summary(), *left_out, *self.dataset.notes):
             run.say(note)
 
     def hidden_levels(self, size: int, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,67 @@
+"""The keys of the domain: their limits, and that reading them is light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from rondel.errors import ConfigError
+from rondel_gan.config import GanConfig
+
+Configure = Callable[..., GanConfig]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.latent=0",
+        "model.latent=5000",
+        "model.width=0",
+        "model.depth=17",
+        "critic_steps=0",
+        "critic_steps=101",
+        "r1.gamma=-1",
+        "r1.every=0",
+        "evaluation.samples=10",
+        "held_out=1",
+        "batch_size=0",
+    ],
+)
+def test_a_value_out_of_range_names_its_key(override: str, configure: Configure) -> None:
+    key, _, value = override.partition("=")
+    with pytest.raises(ConfigError) as caught:
+        configure(override)
+    assert key in str(caught.value)
+    assert value in str(caught.value)
+
+
+def test_all_wrong_keys_are_reported_together_with_the_nearest_name(configure: Configure) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure("model.latnet=3", "critic_steps=0")
+    text = str(caught.value)
+    assert "2 config problems" in text
+    assert "'latent'" in text or "'model.latent'" in text
+    assert "critic_steps" in text
+
+
+def test_each_player_has_settings_of_its_own(configure: Configure) -> None:
+    config = configure("discriminator.optimizer.lr=4e-4", "generator.ema=0.9")
+    assert config.discriminator.optimizer.lr == 4e-4
+    assert config.generator.optimizer.lr == GanConfig().generator.optimizer.lr
+    assert (config.discriminator.ema, config.generator.ema) == (None, 0.9)
+    assert config.discriminator.optimizer.betas == (0.0, 0.99)
+
+
+def test_plugin_config_and_verbs_import_nothing_heavy() -> None:
+    program = (
+        "import sys, rondel_gan.plugin, rondel_gan.config, rondel_gan.commands\n"
+        "heavy = {'torch', 'torchvision', 'sklearn', 'PIL', 'numpy', 'pandas'} & set(sys.modules)\n"
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -1,0 +1,182 @@
+"""The loop learns, resumes exactly, and measures what scikit-learn measures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from sklearn import metrics as oracle
+from sklearn.linear_model import LogisticRegression
+
+from rondel import Run
+from rondel.checkpoint import list_checkpoints, read_checkpoint
+from rondel.errors import Interrupted
+from rondel_tabular.data.target import Target
+from rondel_tabular.metrics import metrics_of
+
+Train = Callable[..., Any]
+Make = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Small products are faster on one thread, and by far on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_breast_cancer_is_told_as_well_as_by_logistic_regression(
+    train: Train, tmp_path: Path
+) -> None:
+    loop, values = train(tmp_path / "run", "epochs=20")
+    data = loop.dataset
+    peer = LogisticRegression(max_iter=1000).fit(data.train.tensors[0], data.train.targets)
+    assert values["accuracy"] >= peer.score(data.valid.tensors[0], data.valid.targets) - 0.01
+    assert values["accuracy"] > loop.baseline.values["accuracy"] + 0.3
+    assert loop.baseline.name == "majority class"
+
+
+def test_diabetes_is_predicted_better_than_by_the_mean(train: Train, tmp_path: Path) -> None:
+    loop, values = train(tmp_path / "run", "dataset=diabetes", "epochs=10")
+    assert loop.baseline.name == "mean of progression"
+    assert abs(loop.baseline.values["r2"]) < 0.05
+    assert values["r2"] > 0.25
+    assert values["rmse"] < loop.baseline.values["rmse"] - 8
+
+
+def test_every_kind_of_column_is_learnt_from(
+    train: Train, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    loop, values = train(
+        tmp_path / "run", "target=bought", "epochs=30", "batch_size=32", frame=frame
+    )
+    assert values["accuracy"] > loop.baseline.values["accuracy"] + 0.2
+
+
+def test_metrics_of_classes_are_those_of_scikit_learn() -> None:
+    draw = torch.Generator().manual_seed(0)
+    for classes in (2, 4):
+        logits = torch.randn(500, classes, generator=draw, dtype=torch.float64)
+        labels = torch.randint(0, classes, (500,), generator=draw)
+        target = Target("y", "classification", labels=tuple(range(classes)))
+        found = metrics_of(target)
+        for some, others in zip(torch.split(logits, 64), torch.split(labels, 64), strict=True):
+            found.update(some, others)
+        shares, best = logits.softmax(1), logits.argmax(1)
+        matrix = found.by_name[""].compute()
+        assert isinstance(matrix, dict)
+        assert found.by_name["loss"].compute() == pytest.approx(
+            oracle.log_loss(labels, shares), 1e-6
+        )
+        assert matrix["accuracy"] == pytest.approx(oracle.accuracy_score(labels, best))
+        assert matrix["f1"] == pytest.approx(oracle.f1_score(labels, best, average="macro"))
+        assert matrix["mcc"] == pytest.approx(oracle.matthews_corrcoef(labels, best))
+        if classes == 2:
+            area = oracle.roc_auc_score(labels, shares[:, 1])
+            assert found.by_name["roc_auc"].compute() == pytest.approx(area)
+        else:
+            assert "roc_auc" not in found.by_name
+
+
+def test_metrics_of_a_regression_are_those_of_scikit_learn_in_the_unit_of_the_target() -> None:
+    draw = torch.Generator().manual_seed(0)
+    truth = 300 + 50 * torch.randn(200, generator=draw, dtype=torch.float64)
+    guess = truth + 20 * torch.randn(200, generator=draw, dtype=torch.float64)
+    target = Target("y", "regression", mean=290.0, scale=40.0)
+    found = metrics_of(target).update(((guess - 290) / 40).unsqueeze(1), (truth - 290) / 40)
+    errors = found.by_name[""].compute()
+    assert isinstance(errors, dict)
+    assert errors["rmse"] == pytest.approx(oracle.root_mean_squared_error(truth, guess))
+    assert errors["mae"] == pytest.approx(oracle.mean_absolute_error(truth, guess))
+    assert errors["r2"] == pytest.approx(oracle.r2_score(truth, guess))
+
+
+def final(folder: Path) -> dict[str, torch.Tensor]:
+    """Return all tensors of the last checkpoint, by their path in the tree."""
+    _, tree = read_checkpoint(list_checkpoints(folder / "checkpoints")[-1].path)
+    found: dict[str, torch.Tensor] = {}
+
+    def walk(node: Any, path: str) -> None:
+        if isinstance(node, torch.Tensor):
+            found[path] = node
+        elif isinstance(node, dict):
+            for key, inner in node.items():
+                walk(inner, f"{path}/{key}")
+        elif isinstance(node, list | tuple):
+            for key, inner in enumerate(node):
+                walk(inner, f"{path}/{key}")
+
+    walk(tree, "")
+    return found
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 7, 12])
+def test_a_resumed_run_ends_as_the_uninterrupted_one(
+    make: Make, tmp_path: Path, frame: pd.DataFrame, cut: int
+) -> None:
+    items = ("target=bought", "epochs=3", "batch_size=64", "schedule.name=cosine", "ema=0.9")
+
+    def run(name: str, **options: Any) -> None:
+        loop = make(*items, frame=frame)
+        with Run(tmp_path / name, settings=loop.config.run, **options) as opened:
+            loop.train(opened)
+
+    run("straight")
+    with pytest.raises(Interrupted):
+        run("cut", stop_at=cut)
+    run("cut", resume=True)
+    straight, resumed = final(tmp_path / "straight"), final(tmp_path / "cut")
+    assert straight.keys() == resumed.keys()
+    assert any("model" in path for path in straight)
+    different = [path for path in straight if not torch.equal(straight[path], resumed[path])]
+    assert not different
+    logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("straight", "cut")]
+    assert logs[0] == logs[1]
+
+
+def test_the_loop_says_what_it_made_of_the_table_once(
+    train: Train, tmp_path: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame.loc[0, "bought"] = None
+    train(tmp_path / "run", "target=bought", "epochs=1", frame=frame)
+    said = capsys.readouterr().err
+    assert said.count("rows train and") == 1
+    assert "1 of 240 rows of the table have no 'bought' and are left out" in said
+    assert "left out: id (it numbers the rows), name (text:" in said
+
+
+def test_the_length_of_the_run_is_known_in_updates_and_in_samples(make: Make) -> None:
+    assert make("epochs=3", "batch_size=100").planned == 3 * 5
+    assert make("epochs=3", "schedule.unit=samples").planned == 3 * 456
+
+
+def test_optimizer_keys_stand_at_the_top_level(make: Make) -> None:
+    update = make("optimizer.lr=0.5", "clip_norm=none", "ema=0.9").config.update
+    assert (update.optimizer.lr, update.clip_norm, update.ema) == (0.5, None, 0.9)
+
+
+def test_the_data_of_a_run_is_hashed(make: Make, frame: pd.DataFrame) -> None:
+    first = make("target=bought", frame=frame).data
+    same = make("target=bought", frame=frame.copy()).data
+    frame.loc[3, "colour"] = "pink"
+    changed = make("target=bought", frame=frame).data
+    assert first == same
+    assert first.difference(changed) == ["colour[0:240]: changed"]
+    assert make().data.name == "breast_cancer"
+
+
+def test_plugin_and_config_import_neither_torch_nor_pandas() -> None:
+    code = (
+        "import sys, rondel_tabular.plugin as p, rondel_tabular.config; p.rondel_domain();"
+        "print([m for m in ('torch', 'pandas', 'sklearn', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
