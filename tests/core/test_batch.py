@@ -34,7 +34,8 @@ def test_pieces_are_the_whole_in_order(size: int, pieces: int) -> None:
     assert len(made) == max(1, min(pieces, size))
     assert max(sizes) - min(sizes) <= 1
     assert torch.cat([piece[0] for piece in made]).tolist() == list(range(size))
-    assert sum((piece[1]["names"] for piece in made), []) == [f"{i}.jpg" for i in range(size)]
+    names = [name for piece in made for name in piece[1]["names"]]
+    assert names == [f"{i}.jpg" for i in range(size)]
     for rows, parts, scalar, word in made:
         assert torch.equal(parts["pair"].label, rows * 2)
         assert isinstance(parts["pair"], Pair)

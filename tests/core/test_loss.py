@@ -60,7 +60,9 @@ def test_terms_of_different_precision_add_up() -> None:
 
 def test_counts_that_lack_a_term_are_named() -> None:
     loss = Loss.weighted({"box": Loss(leaf(1.0), 1)}, {})
-    with pytest.raises(LossError, match=r"the counts of the loss lack 'box'; they have \['boxes'\]"):
+    with pytest.raises(
+        LossError, match=r"the counts of the loss lack 'box'; they have \['boxes'\]"
+    ):
         loss.weighed({"boxes": 3})
 
 

@@ -40,9 +40,7 @@ def test_cosine_is_torchs(total: int, final: float) -> None:
 
 @pytest.mark.parametrize("total", [2, 10, 101])
 def test_linear_is_torchs(total: int) -> None:
-    oracle = torch_rates(
-        lambda o: lr_scheduler.LinearLR(o, 1.0, 0.2, total_iters=total - 1), total
-    )
+    oracle = torch_rates(lambda o: lr_scheduler.LinearLR(o, 1.0, 0.2, total_iters=total - 1), total)
     assert ours(total, name="linear", final=0.2) == pytest.approx(oracle, abs=1e-12)
 
 

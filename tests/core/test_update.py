@@ -69,7 +69,7 @@ def make(
     )
 
 
-def network(dtype: torch.dtype = torch.float32) -> nn.Module:
+def network(dtype: torch.dtype = torch.float32) -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).to(dtype)
 
@@ -113,7 +113,7 @@ def test_pieces_give_the_gradient_of_the_batch(
     x, y = samples(13, dtype)
     oracle = network(dtype)
     mean = F.cross_entropy(oracle(x), y)
-    mean.backward()
+    torch.autograd.backward(mean)
     module = network(dtype)
     returned = make(module, micro_batches=pieces)(cross_entropy(module), x, y)
     assert_same(grads_of(module), grads_of(oracle), tolerance)
@@ -133,7 +133,9 @@ def test_tokens_are_averaged_over_tokens_not_over_pieces(
     for row, length in enumerate([6, 1, 2, 6, 0, 3, 1, 0]):
         y[row, length:] = -100
     oracle = network(dtype)
-    F.cross_entropy(oracle(x).flatten(0, 1), y.flatten(), ignore_index=-100).backward()
+    torch.autograd.backward(
+        F.cross_entropy(oracle(x).flatten(0, 1), y.flatten(), ignore_index=-100)
+    )
     module = network(dtype)
 
     def loss(x: Tensor, y: Tensor) -> Loss:
@@ -192,7 +194,7 @@ def test_weighted_parts_are_divided_by_the_counts_of_the_whole(
     x, y = samples(11, dtype)
     oracle = network(dtype)
     each = F.cross_entropy(oracle(x), y, reduction="none")
-    (2 * each[y > 0].mean() + oracle(x).square().sum() / 11).backward()
+    torch.autograd.backward(2 * each[y > 0].mean() + oracle(x).square().sum() / 11)
     module = network(dtype)
     update = make(module, micro_batches=pieces)
     update(weighted_loss(module), x, y)
@@ -215,7 +217,7 @@ def test_a_penalty_alone_is_exact_and_differentiated_twice(
         return slope.square().sum()
 
     oracle, module = network(dtype), network(dtype)
-    (squares(oracle, x) / 9).backward()
+    torch.autograd.backward(squares(oracle, x) / 9)
     make(module, micro_batches=pieces)(lambda x: Loss(squares(module, x), len(x)), x)
     assert_same(grads_of(module), grads_of(oracle), tolerance)
     assert len(grads_of(module)) == 3  # the last bias has no part in it, and no gradient
@@ -266,7 +268,7 @@ def test_counts_beyond_what_bfloat16_can_hold_are_exact() -> None:
 def test_gather_adds_gradients_and_steps_once(pieces: int) -> None:
     x, y = samples(8, torch.float64)
     oracle, module = network(torch.float64), network(torch.float64)
-    (F.cross_entropy(oracle(x), y) + oracle(x).square().mean()).backward()
+    torch.autograd.backward(F.cross_entropy(oracle(x), y) + oracle(x).square().mean())
     update = make(module, micro_batches=pieces)
     before = weights_of(module)
     with update.gather():
@@ -286,7 +288,7 @@ def test_a_gather_that_fails_or_stays_empty_steps_nothing() -> None:
     update, before = make(module), weights_of(module)
     with update.gather():
         pass
-    with pytest.raises(ZeroDivisionError), update.gather():
+    with pytest.raises(ZeroDivisionError), update.gather():  # noqa: PT012
         update(cross_entropy(module), *samples(4))
         raise ZeroDivisionError
     assert update.updates == 0
@@ -368,9 +370,8 @@ def test_two_updates_may_own_one_parameter_in_turn() -> None:
     x = torch.randn(4, 2)
     for head, update in zip(heads, updates, strict=True):
         weight = oracle.clone().requires_grad_()
-        F.linear(F.linear(x, weight, body.bias.detach().clone()), head.weight).sum().div(
-            4
-        ).backward()
+        out = F.linear(F.linear(x, weight, body.bias.detach().clone()), head.weight)
+        torch.autograd.backward(out.sum() / 4)
         assert weight.grad is not None
         oracle = oracle - 0.1 * weight.grad
         update(lambda x, head=head: Loss(head(body(x)).sum(), len(x)), x)
@@ -439,18 +440,14 @@ def limited(loss: Callable[..., Any], most: int, sizes: list[int]) -> Callable[.
 def test_a_batch_that_does_not_fit_is_split_with_the_same_result() -> None:
     x, y = samples(12, torch.float64)
     oracle, module = network(torch.float64), network(torch.float64)
-    F.cross_entropy(oracle(x), y).backward()
+    torch.autograd.backward(F.cross_entropy(oracle(x), y))
     engine, sizes = Engine(), list[int]()
     update = make(module, engine)
     function = limited(cross_entropy(module), 3, sizes)
     update(function, x, y)
     assert_same(grads_of(module), grads_of(oracle), 1e-12)
-    assert engine.said == [
-        "Update 'model' ran out of memory: batches are computed in 2 pieces from now on. "
-        "The gradient stays the same.",
-        "Update 'model' ran out of memory: batches are computed in 4 pieces from now on. "
-        "The gradient stays the same.",
-    ]
+    said = "Update 'model' ran out of memory: batches are computed in {} pieces from now on. "
+    assert engine.said == [f"{said.format(n)}The gradient stays the same." for n in (2, 4)]
     assert sizes == [12, 6, 3, 3, 3, 3]
     sizes.clear()
     update(function, x, y)
@@ -513,7 +510,7 @@ def test_other_errors_are_not_answered_by_splitting() -> None:
 def test_memory_runs_out_in_gather_and_joint_as_well(joint: bool) -> None:
     x, y = samples(8, torch.float64)
     oracle, module, other = (network(torch.float64) for _ in range(3))
-    F.cross_entropy(oracle(x), y).backward()
+    torch.autograd.backward(F.cross_entropy(oracle(x), y))
     update = make(module)
     if joint:
         second = make(other, name="other")
@@ -538,7 +535,7 @@ def test_clipping_is_torchs(limit: float) -> None:
     x, y = samples(8)
     oracle, module = network(), network()
     optimizer = torch.optim.SGD(oracle.parameters(), lr=0.1)
-    F.cross_entropy(oracle(x), y).backward()
+    torch.autograd.backward(F.cross_entropy(oracle(x), y))
     norm = nn.utils.clip_grad_norm_(oracle.parameters(), limit)
     optimizer.step()
     update = make(module, clip_norm=limit)
@@ -614,7 +611,7 @@ class Explosive(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad * ctx.factor, None
 
 
@@ -650,7 +647,7 @@ def test_an_overflow_of_fp16_steps_no_optimizer_and_is_not_counted(name: str) ->
 def test_a_gradient_that_no_scale_can_help_ends_the_run() -> None:
     module = network()
     update = make(module, Engine(torch.float16))
-    with pytest.raises(DivergedError, match="however small the scale of fp16; the gradient of '0"):
+    with pytest.raises(DivergedError, match="however small the scale of fp16; the gradient of '0"):  # noqa: PT012
         for _ in range(100):
             update(exploding(module, math.nan), samples(4)[0])
     assert 20 < update.skipped < 40
@@ -697,12 +694,15 @@ def test_the_part_that_broke_is_named_whatever_piece_it_was_in() -> None:
 
 def test_a_broken_gradient_of_a_sound_loss_is_found() -> None:
     module = network()
-    with pytest.raises(DivergedError, match="the gradient norm is nan; the gradient of '0.weight'"):
+    with pytest.raises(
+        DivergedError, match=r"the gradient norm is nan; the gradient of '0\.weight'"
+    ):
         make(module, clip_norm=1.0)(exploding(module, math.nan), samples(4)[0])
     update = make(module)
     for _ in range(5):
         update(cross_entropy(module), *samples(4))
-    with pytest.raises(DivergedError):  # looked at every tenth time, and the loss always
+    # looked at every tenth time, and the loss always
+    with pytest.raises(DivergedError):  # noqa: PT012
         for _ in range(6):
             update(exploding(module, math.nan), samples(4)[0])
 
@@ -732,7 +732,7 @@ def test_skipping_leaves_everything_as_it_was_and_says_so() -> None:
     assert engine.said[0] == "Update 'model' 2 was skipped: the loss is nan."
     assert engine.said[1] == "Update 'model' 2 was skipped: the gradient norm is nan."
     assert all(math.isfinite(value) for value in update.window.drain().values())
-    with pytest.raises(DivergedError, match="number 5"):
+    with pytest.raises(DivergedError, match="number 5"):  # noqa: PT012
         for _ in range(3):
             update(exploding(module, math.nan), x)
 
@@ -749,15 +749,16 @@ def test_skips_in_a_row_survive_a_resume() -> None:
 
 
 def test_no_checkpoint_holds_a_nan() -> None:
-    module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    layer, norm = nn.Linear(4, 3), nn.BatchNorm1d(3)
+    module = nn.Sequential(layer, norm)
     update = make(module)
     update.check_finite()
     module.register_buffer("mask", torch.full((2, 2), -math.inf))
     with torch.no_grad():
-        module[0].weight.fill_(3e30)  # finite, though the sum of its squares is not
+        layer.weight.fill_(3e30)  # finite, though the sum of its squares is not
     update.check_finite()
     with torch.no_grad():
-        module[0].weight[1, 2] = math.inf
+        layer.weight[1, 2] = math.inf
     with pytest.raises(DivergedError) as caught:
         update.check_finite()
     assert str(caught.value) == (
@@ -765,9 +766,10 @@ def test_no_checkpoint_holds_a_nan() -> None:
         "Lower optimizer.lr or set clip_norm; the last checkpoint is sound."
     )
     with torch.no_grad():
-        module[0].weight.zero_()
-    module[1].running_mean[0] = math.nan
-    with pytest.raises(DivergedError, match="buffer '1.running_mean' is not finite"):
+        layer.weight.zero_()
+    assert norm.running_mean is not None
+    norm.running_mean[0] = math.nan
+    with pytest.raises(DivergedError, match=r"buffer '1\.running_mean' is not finite"):
         update.check_finite()
 
 
@@ -807,12 +809,12 @@ def test_lbfgs_is_torchs_and_follows_schedule_and_average(pieces: int) -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(oracle(x), y)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
 
     for rate in [0.5, 0.25]:
         optimizer.param_groups[0]["lr"] = rate
-        first = optimizer.step(closure)
+        first = optimizer.step(closure)  # type: ignore[no-untyped-call]
         last = update(cross_entropy(module), x, y)
         assert last.item() == pytest.approx(first.item(), rel=1e-9)
         assert update.learning_rate == rate
@@ -876,7 +878,12 @@ def test_compiled_functions_are_kept_per_object_and_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = list[Any]()
-    monkeypatch.setattr(torch, "compile", lambda function: made.append(function) or function)
+
+    def compiled(function: Any) -> Any:
+        made.append(function)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compiled)
     module = network()
     update = make(module, compile=True)
     loss = cross_entropy(module)

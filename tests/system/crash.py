@@ -83,6 +83,7 @@ def programs(folder: Path) -> dict[str, Program]:
     for workers in (0, 2):
         words = ("{run}", f"workers={workers}")
         found[f"phases-{workers}"] = Program(phases, words, (*words, "resume"))
+    found["small"] = Program("loops.one_update:main", ("{run}",), ("{run}", "resume"))
     return found
 
 
@@ -298,10 +299,6 @@ def prepare(
 CALLS = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "ftruncate")
 
 
-class Died(BaseException):
-    """Stands for the end of the process where a test cannot afford a real one."""
-
-
 @dataclass
 class FailingDisk:
     """Counts the calls that change a folder, and lets the n-th one fail.
@@ -309,9 +306,8 @@ class FailingDisk:
     Args:
         folder: Calls on other places are neither counted nor failed.
         at: The number of the call; 0 counts only.
-        how: 'once': this call fails; 'full': it and all later ones that need room; 'dead': it and
-            all later ones, as if the process had ended; or the name of a signal, which the process
-            gets there.
+        how: 'once': this call fails; 'full': it and all later ones that need room; or the name of a
+            signal, which the process gets there.
         code: The error number of the failure.
     """
 
@@ -345,21 +341,14 @@ class FailingDisk:
             if self.concerns(name, arguments, options):
                 self.count += 1
                 self.names.append(name)
-                if self.count == self.at or (self.at and self.count > self.at and self.stays):
+                if self.count == self.at or (self.at and self.count > self.at and self.how == "full"):
                     self.fail(arguments[0])
             return real(*arguments, **options)
 
         return call
 
-    @property
-    def stays(self) -> bool:
-        """Later calls fail as well."""
-        return self.how in {"full", "dead"}
-
     def fail(self, place: Any) -> None:
         """Do what `how` says."""
-        if self.how == "dead":
-            raise Died
         if self.how.startswith("SIG"):
             os.kill(os.getpid(), signal.Signals[self.how])
             return

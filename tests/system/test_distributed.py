@@ -31,7 +31,6 @@ ROOT = Path(__file__).parents[2]
 LOOPS = "tests.system.loops"
 TIMEOUT_S = 120
 SOON_S = 15.0
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def environment() -> dict[str, str]:
@@ -41,7 +40,13 @@ def environment() -> dict[str, str]:
 def python(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *words]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_S
+        command,
+        check=False,
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
     )
 
 
@@ -67,11 +72,6 @@ def weights(directory: Path) -> dict[str, Tensor]:
 
 def rows(directory: Path) -> str:
     return (directory / "metrics.jsonl").read_text()
-
-
-def evaluations(directory: Path) -> list[dict[str, float]]:
-    found = [json.loads(line) for line in rows(directory).splitlines()]
-    return [row["values"] for row in found if row["event"] == "evaluation"]
 
 
 # -- gradients -------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_a_signal_to_torchrun_saves_and_a_resume_ends_like_the_straight_run(
     assert resumed.returncode == 0, stderr
     assert "finished with 2" in stdout
     assert "Warning" not in stderr
-    straight = failures.out / "cuts" / "straight"
+    straight = failures.out / "rows"
     assert not differences(saved(straight), saved(directory))
     assert rows(straight) == rows(directory)
 
@@ -340,17 +340,15 @@ def test_torchrun_reports_the_exit_code_of_the_process_that_failed(tmp_path: Pat
     assert "exitcode  : 1" in stderr
 
 
-def test_one_process_continues_what_two_began(failures: Failures, tmp_path: Path) -> None:
+def test_one_process_continues_what_two_began(failures: Failures) -> None:
     """Same order of samples, other dropout: close, and said to be no more than that."""
     directory = failures.out / "one-goes-on"
-    done = python(f"{LOOPS}.training", str(directory), "resume")
-    assert done.returncode == 0, done.stderr
-    assert "Not bit for bit the same run any more: processes: was 2, is 1" in done.stderr
+    (said,) = failures.ended("alone", 0)
+    assert "Not bit for bit the same run any more: processes: was 2, is 1" in said
     straight = failures.out / "cuts" / "straight"
     assert saved(directory)["counters"] == saved(straight)["counters"]
     for name, tensor in weights(directory).items():
         torch.testing.assert_close(tensor, weights(straight)[name], atol=0.2, rtol=0.5)
-    (tmp_path / "done").touch()
 
 
 def wait_until(condition: Any, process: subprocess.Popen[str]) -> None:
@@ -376,7 +374,7 @@ def test_every_sample_is_evaluated_once(failures: Failures) -> None:
         alone, together = (json.loads(line) for line in texts[0].splitlines()[-2:])
         assert together["accuracy"] == alone["accuracy"]
         assert together["auc"] == alone["auc"]
-        assert together["loss"] == pytest.approx(alone["loss"], rel=1e-12)
+        assert together["loss"] == pytest.approx(alone["loss"], rel=1e-6)
         for other in texts[1:]:
             assert json.loads(other.splitlines()[-1]) == together
 
@@ -414,7 +412,7 @@ def test_sparse_gradients_are_refused_by_a_group() -> None:
     table(torch.tensor([1])).sum().backward()
     group = Processes(0, 2, torch.device("cpu"))
     with pytest.raises(UsageError, match=r"a sparse gradient of shape \(4, 2\) cannot be summed"):
-        group.sum_gradients([table.weight], torch.zeros(1))
+        group.sum_gradients(list(table.parameters()), torch.zeros(1))
 
 
 def test_a_process_that_leaves_well_is_not_missed(tmp_path: Path) -> None:

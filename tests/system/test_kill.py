@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -11,10 +12,6 @@ from pathlib import Path
 
 import crash
 import pytest
-from loops.one_update import OneUpdate
-
-from rondel import Run, RunConfig
-from rondel.callbacks import Best
 
 KILLS = {"example": 20, "tabular": 20, "gan": 20, "phases-0": 10, "phases-2": 5}
 
@@ -53,28 +50,21 @@ def test_a_killed_run_leaves_no_worker_behind(server: crash.Server, tmp_path: Pa
     assert members(child.pid) == []
 
 
-def test_death_at_any_call_that_changes_the_directory_is_survived(tmp_path: Path) -> None:
-    train(tmp_path / "straight", resume=False)
-    with crash.FailingDisk(str(tmp_path / "counted")).installed() as disk:
-        train(tmp_path / "counted", resume=False)
-    assert disk.count > 100
-    for number in range(1, disk.count + 1):
-        place = tmp_path / f"died-{number}"
-        with crash.FailingDisk(str(place), at=number, how="dead").installed(), pytest.raises(crash.Died):
-            train(place, resume=False)
-        assert not crash.damaged(place), f"call {number}: {disk.names[number - 1]}"
-        train(place, resume=crash.was_begun(place))
-        found = crash.difference(tmp_path / "straight", place)
-        assert not found, f"call {number}, {disk.names[number - 1]}: {found[:3]}"
-
-
-def train(place: Path, *, resume: bool) -> None:
-    """Train a small loop that saves and evaluates often."""
-    settings = RunConfig(device="cpu", log_every=2, checkpoint_every_steps=3)
-    loop = OneUpdate(epochs=2)
-    with Run(place, resume=resume, settings=settings, callbacks=[Best(loop.watch)]) as run:
-        run.print_with(lambda _: None)
-        loop.train(run)
+def test_death_at_any_call_that_changes_the_directory_is_survived(
+    server: crash.Server, tmp_path: Path
+) -> None:
+    program, straight = crash.programs(tmp_path)["small"], tmp_path / "straight"
+    server.warm(program, straight)
+    for number in itertools.count(1):
+        place = tmp_path / f"killed-{number}"
+        fail = {"folder": str(place), "at": number, "how": "SIGKILL"}
+        if server.run(program, place, fail=fail).wait() == 0:
+            break
+        assert not crash.damaged(place), f"call {number}"
+        again = server.run(program, place, resume=crash.was_begun(place))
+        assert again.wait() == 0, f"call {number}: {again.said()}"
+        assert not crash.difference(straight, place), f"call {number}"
+    assert number > 100
 
 
 def real_process(program: crash.Program, place: Path, *, resume: bool) -> subprocess.Popen[bytes]:

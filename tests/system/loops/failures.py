@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.system.loops import training
+from tests.system.loops.ranks import fork_group, warm_up
 from torch import Tensor, nn
 
 import rondel
 from rondel import Callback, Loss, RunConfig, Stream, record
 from rondel.errors import DataError, DirectoryError, Interrupted
 from rondel.metric import Scores
-from tests.system.loops import training
-from tests.system.loops.ranks import fork_group, warm_up
 
 SETTINGS = RunConfig(device="cpu")
 
@@ -162,7 +162,7 @@ def full_disk(out: Path) -> None:
     def full(*_: object, **__: object) -> Path:
         raise DirectoryError("cannot be written: No space left on device")
 
-    record.write_checkpoint = full
+    vars(record)["write_checkpoint"] = full
     with rondel.Run(out, settings=SETTINGS) as run:
         simple(run, lambda updates: run.request_checkpoint() if updates == 3 else None)
 
@@ -187,7 +187,8 @@ def own_number(out: Path) -> None:
 
 def out_of_memory(out: Path) -> None:
     """One process runs out of memory in a loss that needs the counts of all of them."""
-    model, failed = nn.Linear(3, 1), []
+    failed: list[bool] = []
+    model = nn.Linear(3, 1)
 
     @rondel.counted(lambda x: {"all": len(x)})
     def loss(x: Tensor) -> Loss:
@@ -239,15 +240,23 @@ def evaluate(out: Path) -> None:
         rows, labels = loop.valid_stream.data
         with torch.no_grad():
             logits = loop.model(rows)
-        loss = torch.nn.functional.cross_entropy(logits, labels).item()
+        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         hits = (logits.argmax(1) == labels).double().mean().item()
         auc = Scores().update(logits[:, 1] - logits[:, 0], labels).compute()
-    print(json.dumps({"accuracy": hits, "auc": auc, "loss": loss}))
+    print(json.dumps({"accuracy": hits, "auc": auc, "loss": losses.double().mean().item()}))
     print(json.dumps(together))
 
 
-def one_goes_on(out: Path) -> None:
+def until_nine(out: Path) -> None:
     training.train(out, stop_at=9)
+
+
+def from_nine(out: Path) -> None:
+    training.train(out, "resume")
+
+
+def rows_of_a_data_set(out: Path) -> None:
+    training.train(out, "rows")
 
 
 SCENARIOS: dict[str, tuple[Callable[[Path], None], int]] = {
@@ -270,7 +279,8 @@ SCENARIOS: dict[str, tuple[Callable[[Path], None], int]] = {
     "one-is-asked": (one_is_asked, 2),
     "evaluated-by-two": (evaluate, 2),
     "evaluated-by-three": (evaluate, 3),
-    "one-goes-on": (one_goes_on, 2),
+    "one-goes-on": (until_nine, 2),
+    "rows": (rows_of_a_data_set, 2),
     "cuts": (cuts, 2),
     "cuts-of-three": (cuts, 3),
 }
@@ -284,6 +294,8 @@ def main(out: Path) -> None:
         outcomes[name] = fork_group(size, functools.partial(work, place), out / f"log-{name}")
     again = functools.partial(resumed_after_failure, out / "exception-of-three")
     outcomes["resumed"] = fork_group(2, again, out / "log-resumed")
+    alone = functools.partial(from_nine, out / "one-goes-on")
+    outcomes["alone"] = fork_group(1, alone, out / "log-alone")
     json.dump(outcomes, sys.stdout)
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from tests.system.loops.ranks import fork_group, warm_up
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import rondel
 from rondel import Loss, OptimizerConfig, RunConfig, Stream, UpdateConfig
 from rondel.update import Update
-from tests.system.loops.ranks import fork_group, warm_up
 
 Notes = dict[str, Tensor]
 ROWS, SETTINGS = 66, RunConfig(seed=3, device="cpu")  # batches of 32, 32 and 2
@@ -31,13 +32,13 @@ def rank() -> int:
 def layers(*sizes: int, dtype: torch.dtype) -> nn.Sequential:
     torch.manual_seed(100 + rank())  # the processes start apart: only the broadcast unites them
     made: list[nn.Module] = []
-    for size, after in zip(sizes, sizes[1:], strict=False):
+    for size, after in pairwise(sizes):
         made += [nn.Linear(size, after), nn.Tanh()]
     return nn.Sequential(*made[:-1]).to(dtype)
 
 
-def sgd(lr: float = 0.01, **options: float) -> UpdateConfig:
-    return UpdateConfig(optimizer=OptimizerConfig(name="sgd", lr=lr, **options))
+def sgd(decay: float = 0.0) -> UpdateConfig:
+    return UpdateConfig(optimizer=OptimizerConfig(name="sgd", lr=0.01, weight_decay=decay))
 
 
 def data(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -159,7 +160,7 @@ class Branches(nn.Module):
 def branches(run: rondel.Run, book: Notebook, dtype: torch.dtype, _: int) -> None:
     model = Branches(dtype)
     # decay would move the weight that nobody uses, if its missing gradient became zeros
-    update = run.update("model", model, sgd(weight_decay=0.1))
+    update = run.update("model", model, sgd(decay=0.1))
     inputs, labels = data(dtype)
     order = labels.argsort()
     sorted_stream = Stream((inputs[order], labels[order]), batch_size=32, shuffle=False)
@@ -172,7 +173,7 @@ def branches(run: rondel.Run, book: Notebook, dtype: torch.dtype, _: int) -> Non
 def channels_last(run: rondel.Run, book: Notebook, dtype: torch.dtype, _: int) -> None:
     """Fused kernels walk through memory: strides of gradients must be those of parameters."""
     torch.manual_seed(rank())
-    model = nn.Conv2d(3, 4, 2, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = nn.Conv2d(3, 4, 2, dtype=dtype).to(memory_format=torch.channels_last)
     update = run.update("model", model, OptimizerConfig(name="adamw", lr=1e-2, eps=1e-3))
     images = torch.randn(32, 3, 4, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
     for (batch,) in run.batches(Stream((images,), batch_size=8)):

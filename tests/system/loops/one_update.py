@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
-from rondel import Loop, Loss, OptimizerConfig, Run, ScheduleConfig, Stream, UpdateConfig
+from rondel import Loop, Loss, OptimizerConfig, Run, RunConfig, ScheduleConfig, Stream, UpdateConfig
+from rondel.callbacks import Best
 from rondel.loop import Watch
 from rondel.metric import MeanMetric
 
@@ -50,3 +53,13 @@ class OneUpdate(Loop):
             logits = self.model(points)
             metric.update(nn.functional.cross_entropy(logits, labels, reduction="none"))
         return {"loss": metric}
+
+
+def main(words: list[str]) -> int:
+    """Train a small loop that saves and evaluates often: ``RUN [resume]``."""
+    settings = RunConfig(device="cpu", log_every=2, checkpoint_every_steps=3)
+    loop = OneUpdate(epochs=2)
+    best = Best(loop.watch)
+    with Run(Path(words[0]), resume="resume" in words, settings=settings, callbacks=[best]) as run:
+        loop.train(run)
+    return 0

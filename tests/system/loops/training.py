@@ -1,6 +1,6 @@
 """A loop with everything that a resume of several processes has to put back.
 
-python -m tests.system.loops.training DIRECTORY [resume] [slow] [workers]
+python -m tests.system.loops.training DIRECTORY [resume] [slow] [rows] [workers]
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from rondel import Loop, Loss, OptimizerConfig, Run, RunConfig, Stream, UpdateCo
 from rondel.callbacks import Best
 from rondel.errors import RondelError
 from rondel.metric import Accuracy, MeanMetric, Scores
-
-SAFE_POINTS = 17  # of three epochs: four batches, their end and an evaluation; less the last steps
 
 
 class Classifier(Loop):
@@ -66,7 +64,8 @@ class Classifier(Loop):
 
 def train(directory: Path, *words: str, stop_at: int | None = None) -> None:
     """Train in a directory; ``words`` are those of the command line."""
-    loop = Classifier(delay_s=0.25 if "slow" in words else 0.0, loaded="workers" in words)
+    loaded = "rows" in words or "workers" in words
+    loop = Classifier(delay_s=0.25 if "slow" in words else 0.0, loaded=loaded)
     settings = RunConfig(seed=4, device="cpu", log_every=3, workers=int("workers" in words))
     resume, best = "resume" in words, Best(loop.watch)
     with Run(directory, settings=settings, resume=resume, callbacks=[best], stop_at=stop_at) as run:

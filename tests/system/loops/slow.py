@@ -1,0 +1,55 @@
+"""A loop whose steps and evaluations take as long as a file says, to be caught in the middle."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rondel import Run, RunConfig
+from rondel.callbacks import Best
+
+from loops.one_update import OneUpdate
+
+
+class Slow(OneUpdate):
+    """Tells by files in ``signs`` what it is doing, and waits where a file says so."""
+
+    def __init__(self, signs: Path) -> None:
+        super().__init__(epochs=2)
+        self.signs = signs
+
+    def loss(self, points, labels):  # noqa: ANN001, ANN201 - as its parent
+        self.pause("updating")
+        return super().loss(points, labels)
+
+    def evaluate(self, run: Run):  # noqa: ANN201 - as its parent
+        self.pause("evaluating")
+        return super().evaluate(run)
+
+    def pause(self, name: str) -> None:
+        """Wait as long as the sign says, in pieces, as real work would be done."""
+        wish = self.signs / f"wait-{name}"
+        if not wish.exists():
+            return
+        seconds = float(wish.read_text())
+        wish.unlink()
+        (self.signs / name).touch()
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            time.sleep(0.01)
+
+
+def main(words: list[str]) -> int:
+    """Train: ``RUN SIGNS [resume]``; exit as the command line does."""
+    from rondel.errors import RondelError
+
+    settings = RunConfig(device="cpu", log_every=2, checkpoint_every_steps=3)
+    loop = Slow(Path(words[1]))
+    best = Best(loop.watch)
+    try:
+        with Run(Path(words[0]), resume="resume" in words, settings=settings, callbacks=[best]) as run:
+            loop.train(run)
+    except RondelError as error:
+        print(error)
+        return error.exit_code
+    return 0
