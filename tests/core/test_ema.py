@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from rondel.ema import Average
 from rondel.tree import from_bytes, to_bytes
 
 
-def network() -> nn.Sequential:
+def network() -> Any:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 
@@ -19,7 +21,7 @@ def averaged(module: nn.Module, decay: float) -> Average:
     return Average(list(module.parameters()), [module], decay)
 
 
-def moved(module: nn.Sequential, step: int) -> Tensor:
+def moved(module: Any, step: int) -> Tensor:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(float(step))

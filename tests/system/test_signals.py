@@ -75,12 +75,12 @@ class Slowly:
         words = ("{run}", str(self.signs))
         self.program = crash.Program("loops.slow:main", words, (*words, "resume"))
 
-    def wait_in(self, what: str, seconds: float) -> crash.Child:
-        """Start, and return when it does something that now takes so long."""
+    def wait_in(self, what: str, call: int, seconds: float) -> crash.Child:
+        """Start, and return when it does something for the ``call``-th time, which takes so long."""
+        (self.signs / f"wait-{what}").write_text(f"{call} {seconds}")
         child = self.server.run(self.program, self.place)
-        until(lambda: list_checkpoints(self.place / "checkpoints"))
-        (self.signs / f"wait-{what}").write_text(str(seconds))
         until((self.signs / what).exists)
+        assert list_checkpoints(self.place / "checkpoints")
         return child
 
     def finish(self, folder: Path) -> None:
@@ -92,16 +92,14 @@ class Slowly:
 
 @pytest.fixture
 def slowly(server: crash.Server, tmp_path: Path) -> Slowly:
-    made = Slowly(server, tmp_path)
-    # the first update is held until the test is ready, so that the run cannot outrun it
-    return made
+    return Slowly(server, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once_and_leaves_the_last_checkpoint(
     number: signal.Signals, slowly: Slowly, tmp_path: Path
 ) -> None:
-    child = slowly.wait_in("updating", 60)
+    child = slowly.wait_in("updating", 9, 60)
     child.kill(number)
     time.sleep(0.2)
     assert not child.is_over(), "the first signal waits for a safe point"
@@ -115,7 +113,7 @@ def test_a_second_signal_ends_at_once_and_leaves_the_last_checkpoint(
 
 
 def test_a_signal_during_an_evaluation_waits_for_its_end(slowly: Slowly, tmp_path: Path) -> None:
-    child = slowly.wait_in("evaluating", 0.5)
+    child = slowly.wait_in("evaluating", 1, 0.5)
     child.kill(signal.SIGTERM)
     assert child.wait() == 75, child.said()
     rows = (slowly.place / "metrics.jsonl").read_text().splitlines()
@@ -155,4 +153,4 @@ def test_a_signal_during_the_imports_ends_the_process_and_leaves_nothing(
     assert process.returncode in {130, -number}
     assert not place.exists()
     if number == signal.SIGINT and process.returncode == 130:
-        assert said.strip() == "Aborted."
+        assert "Traceback" not in said

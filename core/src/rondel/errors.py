@@ -10,6 +10,7 @@
     |-- LossError               1   a loss function returned something that is no Loss
     |-- StateError              1   state registered twice, unclaimed or unowned
     |-- CheckpointError         1   a checkpoint or bundle is damaged or does not fit
+    |-- LostProcessError        1   another process of the group is gone
     |-- DirectoryError          1   a run directory cannot be used
     |   `-- LockedError        73   another process works in the run directory
     `-- Interrupted            75   stopped by a signal; resumable
@@ -42,7 +43,9 @@ class RondelError(Exception):
 
     def __str__(self) -> str:
         located = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{located.rstrip('.')}. {self.hint}" if self.hint else located
+        if not self.hint:
+            return located
+        return f"{located}{'' if located.endswith(('.', '!', '?')) else '.'} {self.hint}"
 
 
 class UsageError(RondelError):
@@ -107,6 +110,10 @@ class StateError(RondelError):
 
 class CheckpointError(RondelError):
     """A checkpoint or a bundle is damaged or does not fit."""
+
+
+class LostProcessError(RondelError):
+    """Another process of the group is gone; its own message tells more than this one."""
 
 
 class DirectoryError(RondelError):

@@ -39,6 +39,8 @@ class Feeder:
         self._course = course
         self._settings = settings
         self._note = note
+        self._processes = processes
+        self._left_out: list[Unreadable] = []
         skip = self._skip if settings.bad_samples == "skip" else None
         self._feed = Feed(settings.seed, processes, settings.workers, skip)
 
@@ -114,7 +116,19 @@ class Feeder:
         """Leave unreadable samples out, within the budget."""
         if self._course.replaying:
             return
-        for sample in unreadable:
+        self._left_out += unreadable
+        if self._processes.size == 1:
+            self.report()
+
+    def report(self) -> None:
+        """Count and note what any process left out since the last report.
+
+        Raises:
+            DataError: It is more than the budget.
+        """
+        mine, self._left_out = self._left_out, []
+        rows = [[sample.index, sample.name, sample.cause] for sample in mine]
+        for sample in (Unreadable(*row) for part in self._processes.gather(rows) for row in part):
             self.skipped += 1
             if self.skipped > self._settings.max_bad_samples:
                 raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rondel.bundle import Bundle
@@ -48,7 +48,7 @@ class Loop:
     watch: Watch | None = None
     baseline: Baseline | None = None
     data: DataManifest | None = None
-    sections: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    sections: tuple[Mapping[str, Any], ...] = ()
     """Tables and texts for the report: ``{"title": ..., "text": ...}`` or ``"table"``."""
 
     def train(self, run: Run) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from rondel.batch import share
 from rondel.errors import StateError, UsageError
-from rondel.rescue import Failure, LostProcessError, tell
+from rondel.rescue import Failure, tell
 from rondel.tree import from_bytes, to_bytes
 
 T = TypeVar("T")

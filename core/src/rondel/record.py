@@ -30,10 +30,13 @@ from rondel.fingerprint import fingerprint, fingerprint_difference, rondel_versi
 from rondel.journal import Journal
 from rondel.loop import Baseline, Watch
 from rondel.processes import Processes
-from rondel.rescue import Lookout
+from rondel.rescue import Failure, Lookout, clear
 from rondel.settings import RunConfig
 from rondel.signals import SignalFlag
 from rondel.stream import Unreadable
+
+FAILURES = "failures"
+"""The folder in which several processes tell each other why one of them failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +101,10 @@ class Record:
         with ExitStack() as stack:
             self._directory = self._open(resume)
             stack.callback(self._directory.close)
-            saved = self._saved() if resume else None
             if processes.size > 1:
-                folder = self._directory.path / "failures"
-                self._lookout = stack.enter_context(Lookout(folder, processes.rank))
+                lookout = Lookout(self._directory.path / FAILURES, processes.rank, self._last_words)
+                self._lookout = stack.enter_context(lookout)
+            saved = self._saved() if resume else None
             if processes.writes:
                 self._metrics = stack.enter_context(Journal(self._directory.metrics))
                 self._skipped = stack.enter_context(Journal(self._directory.skipped))
@@ -116,17 +119,18 @@ class Record:
 
     def _open(self, resume: bool) -> RunDirectory:
         """Create or open the directory; the first process does it, the others follow."""
+        made = self._processes.lead(lambda: self._make(resume))
+        path = self._processes.gather(str(made.path) if made else "")[0]
+        return made or RunDirectory.open(path, domain=self._provenance.domain, read_only=True)
+
+    def _make(self, resume: bool) -> RunDirectory:
         domain = self._provenance.domain
-        if self._processes.writes:
-            path = self._wanted or new_run_path("runs", domain or "run")
-            if resume:
-                made = RunDirectory.open(path, domain=domain)
-            else:
-                made = RunDirectory.create(path, domain=domain)
-            self._processes.gather(str(made.path))
-            return made
-        path = self._processes.gather("")[0]
-        return RunDirectory.open(path, domain=domain, read_only=True)
+        path = self._wanted or new_run_path("runs", domain or "run")
+        if not resume:
+            return RunDirectory.create(path, domain=domain)
+        made = RunDirectory.open(path, domain=domain)
+        clear(made.path / FAILURES)
+        return made
 
     def _saved(self) -> tuple[Any, Any] | None:
         saved = latest_checkpoint(self._directory.checkpoints, self.say)
@@ -146,7 +150,9 @@ class Record:
         now = fingerprint(str(self._processes.device))
         data = self._provenance.data
         if resume and known.get("fingerprint"):
-            for line in fingerprint_difference(known["fingerprint"], now):
+            then = known["fingerprint"] | {"processes": str(known.get("processes", 1))}
+            mine = now | {"processes": str(self._processes.size)}
+            for line in fingerprint_difference(then, mine):
                 self.say(f"Not bit for bit the same run any more: {line}")
             if data is not None and known.get("data"):
                 check_same_data(DataManifest.from_json(known["data"]), data)
@@ -246,23 +252,39 @@ class Record:
             self._lookout.announce(error)
         if not self._processes.writes:
             return
-        watch, baseline = self._provenance.watch, self._provenance.baseline
-        result = {
-            "outcome": outcome,
-            "reason": reason,
-            "metrics": dict(metrics),
-            "baseline": baseline and {"name": baseline.name, "values": dict(baseline.values)},
-            "watch": watch and {"metric": watch.metric, "mode": watch.mode},
-            "best": read_best(self._directory.checkpoints),
-            "seconds": round(seconds, 3),
-        }
         try:
+            result = self._result(outcome, reason, metrics, round(seconds, 3))
             write_json(self._directory.result, result)
             if error is not None and outcome in {"failed", "diverged"}:
                 text = "".join(traceback.format_exception(error))
                 self._directory.error.write_text(text, encoding="utf-8")
         except (DirectoryError, OSError) as late:
             self.printer(f"The result could not be written: {late}")
+
+    def _last_words(self, failure: Failure) -> None:
+        """Write the result of a run that ends because another process failed."""
+        if self._processes.writes:
+            outcome = "diverged" if failure.code == DivergedError.exit_code else "failed"
+            reason = f"process {failure.rank}: {failure.message}"
+            write_json(self._directory.result, self._result(outcome, reason, {}, None))
+
+    def _result(
+        self,
+        outcome: str,
+        reason: str | None,
+        metrics: Mapping[str, float],
+        seconds: float | None,
+    ) -> dict[str, Any]:
+        watch, baseline = self._provenance.watch, self._provenance.baseline
+        return {
+            "outcome": outcome,
+            "reason": reason,
+            "metrics": dict(metrics),
+            "baseline": baseline and {"name": baseline.name, "values": dict(baseline.values)},
+            "watch": watch and {"metric": watch.metric, "mode": watch.mode},
+            "best": read_best(self._directory.checkpoints),
+            "seconds": seconds,
+        }
 
 
 def read_best(checkpoints: Path) -> dict[str, Any] | None:

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from rondel.batch import leaves
+from rondel.callback import Callback
 from rondel.callbacks import Best
 from rondel.checkpoint import latest_checkpoint
 from rondel.errors import Interrupted, StateError
 from rondel.loop import Loop
 from rondel.run import Run
 from rondel.settings import RunConfig
+from rondel.update import Update
 
 MakeLoop = Callable[[], Loop]
 
@@ -148,9 +150,13 @@ def equal(first: Any, second: Any) -> bool:
 
 
 def describe(loop: Loop, settings: RunConfig, directory: Path) -> str:
-    """Run up to the first safe point and describe shapes, parameters and memory."""
+    """Run up to the first safe point after an update; describe shapes, parameters and memory."""
     lines: list[str] = []
-    with contextlib.suppress(Interrupted), Run(directory, settings=settings, stop_at=1) as run:
+    first = FirstUpdate()
+    with (
+        contextlib.suppress(Interrupted),
+        Run(directory, settings=settings, callbacks=[first]) as run,
+    ):
         run.print_with(lambda _: None)
         with watched(run, lines) as saved:
             loop.train(run)
@@ -171,6 +177,16 @@ def describe(loop: Loop, settings: RunConfig, directory: Path) -> str:
         f"kept for the backward pass {saved[0] / 2**20:.1f} MiB at most"
     )
     return "\n".join(lines)
+
+
+class FirstUpdate(Callback):
+    """End a run at the safe point that follows its first update."""
+
+    essential = True
+
+    def update_finished(self, run: Run, update: Update) -> None:  # noqa: ARG002 - any update
+        """Ask for the end."""
+        run.interrupt("the end of a dry run")
 
 
 @contextmanager

@@ -20,14 +20,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from rondel.directory import process_is_alive
-from rondel.errors import Interrupted, RondelError
+from rondel.errors import Interrupted, LostProcessError, RondelError
 
 POLL_S = 0.5
 PATIENCE_S = 2.0
-
-
-class LostProcessError(RondelError):
-    """Another process of the group is gone; its own message tells more than this one."""
 
 
 @dataclass(frozen=True)

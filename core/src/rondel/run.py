@@ -8,6 +8,7 @@ Killed at any moment and opened again with ``resume=True``, it ends as if it had
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AGREE_EVERY = 10
-"""Safe points between two exchanges of signals among processes."""
+"""Most safe points between two exchanges of signals among processes."""
+AGREE_S = 2.0
+"""Time between two of them where safe points are slow: torchrun kills 30 s after it has asked."""
 
 
 class Run:
@@ -90,7 +93,9 @@ class Run:
         self._feeder = Feeder(self.course, self.settings, self.processes, self._record.skip)
         self._notes = Window(self.settings.log_every)
         self._modules: dict[str, nn.Module] = {}
-        self._saved_step = 0
+        self._saved_step = self._agree_at = 0
+        self._agreed = (time.monotonic(), 0)
+        self._buffers: list[Tensor] = []
         self._dirty = self._finished = False
         self._random: Any = None
         self._started = self._ended = 0.0
@@ -104,6 +109,9 @@ class Run:
         self._started = time.monotonic()
         try:
             saved = self._stack.enter_context(self._record.opened(self.processes, self.resume))
+            if self.settings.threads is not None:
+                self._stack.callback(torch.set_num_threads, torch.get_num_threads())
+                torch.set_num_threads(self.settings.threads)
             keyed.reseed(keyed.key(self.settings.seed, "run", self.processes.rank))
             if self.device.type == "cuda":
                 torch.cuda.manual_seed(keyed.key(self.settings.seed, "run", self.processes.rank))
@@ -117,7 +125,8 @@ class Run:
             self._timetable.plan(self.course.step)
             self._listeners.fire("run_started")
         except BaseException:
-            self._stack.close()
+            # with the error, so that the other processes of the group hear of it
+            self._stack.__exit__(*sys.exc_info())
             raise
         return self
 
@@ -145,6 +154,7 @@ class Run:
         self.course.check_arrived()
         if self.course.step > self._saved_step and not self._dirty:
             self.save()
+        self._feeder.report()
         self._flush_windows()
 
     def _close(self, error: BaseException | None) -> None:
@@ -394,6 +404,9 @@ class Run:
         self.course.track(f"module/{name}", stateful(module, name), at_root=at_root)
         self.processes.broadcast([module])
         self._modules[name] = module
+        if self.processes.size > 1:
+            # statistics of a batch are those of the first process' share, as a checkpoint has them
+            self._buffers += persistent_buffers(module)
 
     # -- telling -------------------------------------------------------------------------------
 
@@ -443,6 +456,10 @@ class Run:
 
     # -- what updates need (rondel.update.Engine) ----------------------------------------------
 
+    def share_buffers(self) -> None:
+        """Give every process the buffers of the first, those that a checkpoint holds."""
+        self.processes.share_tensors(self._buffers)
+
     def updated(self, update: Update) -> None:
         """Take note of a finished update."""
         self._dirty = True
@@ -488,13 +505,19 @@ class Run:
             requested = self._record.signals.requested
             if requested is not None or self._timetable.due(step):
                 self._save_and_go_on(requested)
-        elif step % AGREE_EVERY == 0 or self._timetable.certain(step):
+        elif step >= self._agree_at or self._timetable.certain(step):
             self._agree(step)
 
     def _agree(self, step: int) -> None:
         """Save or stop together: what one process wants, all do at the same safe point."""
         requested = self._record.signals.requested
-        stop, save = self.processes.agree([requested is not None, self._timetable.due(step)])
+        (before_s, before), now_s = self._agreed, time.monotonic()
+        pace = (now_s - before_s) / max(1, step - before)
+        stop, save, pace = self.processes.highest(
+            [requested is not None, self._timetable.due(step), pace]
+        )
+        self._agreed = (now_s, step)
+        self._agree_at = step + max(1, min(AGREE_EVERY, int(AGREE_S / max(pace, 1e-6))))
         if stop or save:
             self._save_and_go_on((requested or "another process") if stop else None)
 
@@ -518,6 +541,7 @@ class Run:
         """
         for update in self.updates():
             update.check_finite()
+        self._feeder.report()
         state: dict[str, Any] = {
             "course": self.course.state_dict(),
             "counters": self.counters.state_dict(),
@@ -565,12 +589,20 @@ class Run:
         self.counters.load_state_dict(state["counters"])
         self._feeder.skipped, self.evaluations = state["skipped"], state["evaluations"]
         self.protected = set(state["protected"])
-        rank = min(self.processes.rank, len(state["random"]) - 1)
-        self._random = state["random"][rank]
+        states, rank = state["random"], self.processes.rank
+        # a process that was not there before keeps its own seed: no two may draw the same
+        self._random = states[rank] if rank < len(states) else None
 
     def _arrived(self) -> None:
-        keyed.set_random_state(self._random, self.device)
+        if self._random is not None:
+            keyed.set_random_state(self._random, self.device)
         self._random = None
+
+
+def persistent_buffers(module: nn.Module) -> list[Tensor]:
+    """Return the buffers that a checkpoint holds."""
+    kept = module.state_dict(keep_vars=True)
+    return [buffer for name, buffer in module.named_buffers() if name in kept]
 
 
 class evaluating:  # noqa: N801 - used as a verb: with evaluating(modules)

@@ -128,6 +128,8 @@ def carry_out(
     outcome = "failed"
     try:
         with run:
+            if request.verbosity < 0:
+                run.print_with(lambda _: None)
             loop.train(run)
             run.finish()
             keep(run, loop)

@@ -109,6 +109,12 @@ class RunConfig(Config):
         "auto", help="Arithmetic of the forward pass; 'auto' is bf16 where the device has it."
     )
     workers: int = setting(0, help="Processes that load data.", ge=0, resumable=True)
+    threads: int | None = setting(
+        None,
+        help="CPU threads of torch; 1 is fastest for small models, by default torch decides.",
+        ge=1,
+        resumable=True,
+    )
     log_every: int = setting(50, help="Updates between two rows of the log.", ge=1)
     checkpoint_every_s: float = setting(
         60.0, help="Time between checkpoints.", unit="s", gt=0, resumable=True

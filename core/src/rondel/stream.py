@@ -22,6 +22,7 @@ from rondel.batch import leaves, size_of, sliced, to_device
 from rondel.batcher import Batcher, FixedSize
 from rondel.errors import DataError, RondelError, UsageError
 from rondel.processes import Processes
+from rondel.signals import SignalFlag
 
 Noise = Callable[[int, torch.Generator], Any]
 READING = (
@@ -231,16 +232,33 @@ class Stream:
                 raise worker_failed(error, self.name, indices) from error
             if misfit:
                 raise misfitting(misfit, self.name, mine)
-            if unreadable:
-                if feed.skip is None or not kept:
-                    raise unreadable_sample(unreadable[0], self.name, skips=feed.skip is not None)
+            if unreadable and len(mine):  # what was loaded for its shape, its owner reports
+                if feed.skip is None:
+                    raise unreadable_sample(unreadable[0], self.name)
                 feed.skip(unreadable)
+            if not kept:
+                batch = self._shape_of(indices, feed.seed, number)
             batch = to_device(batch if len(mine) else sliced(batch, 0, 0), feed.processes.device)
             place = (number, position)
             yield (
                 self._with_noise(batch, indices, feed, place, kept if unreadable else None),
                 indices,
             )
+
+    def _shape_of(self, indices: Tensor, seed: int, number: int) -> Any:
+        """Return an empty batch, shaped like the first sample of a batch that can be read.
+
+        A process whose share was lost, or that has none, takes part with it in what all do.
+        """
+        found: list[Unreadable] = []
+        for index in indices.tolist():
+            batch, kept, unreadable, _ = self._keyed.collate(
+                self._keyed.__getitems__([(seed, number, index)])
+            )
+            if kept:
+                return sliced(batch, 0, 0)
+            found += unreadable
+        raise unreadable_sample(found[0], self.name, skips=True)
 
     def _make_loader(self, feed: Feed) -> DataLoader[Any]:
         if self._loader is None or self._loader[1].num_workers != feed.workers:
@@ -251,6 +269,7 @@ class Stream:
                 collate_fn=self._keyed.collate,
                 num_workers=feed.workers,
                 persistent_workers=feed.workers > 0,
+                worker_init_fn=outlive_signal,
                 pin_memory=feed.processes.device.type == "cuda",
                 # without one of its own the loader would draw from the generator of the loop
                 generator=keyed.generator(feed.seed, self.name, "loader"),
@@ -396,6 +415,14 @@ def taken(tensors: Any, indices: Any) -> Any:
         return {key: tensor[indices] for key, tensor in tensors.items()}
     rows = [tensor[indices] for tensor in tensors]
     return type(tensors)(*rows) if hasattr(tensors, "_fields") else tuple(rows)
+
+
+def outlive_signal(worker: int) -> None:  # noqa: ARG001 - what a loader calls it with
+    """Let a worker live on when its whole process group is asked to end; the second signal ends it.
+
+    The loop needs its batches up to the next safe point, and ends its workers itself.
+    """
+    SignalFlag().__enter__()
 
 
 def unreadable_sample(sample: Unreadable, stream: str, *, skips: bool = False) -> DataError:

@@ -57,6 +57,9 @@ class Engine(Protocol):
     def make_scaler(self) -> torch.amp.GradScaler | None:
         """Return a gradient scaler of its own for fp16, else None."""
 
+    def share_buffers(self) -> None:
+        """Give every process the buffers of the first, those that a checkpoint holds."""
+
     def updated(self, update: Update) -> None:
         """Take note of a finished update: listeners, log."""
 
@@ -257,7 +260,7 @@ class Update:
         if self._whole and total is not None:
             return total
         if total is None:
-            total = torch.zeros((), device=self._processes.device)
+            total = torch.zeros((), dtype=self.owned[0].dtype, device=self._processes.device)
         if self._processes.size > 1:
             # float64 before they are stacked: bfloat16 makes 256 of a count of 257
             numbers = [
@@ -321,6 +324,8 @@ class Update:
     def _stepped(self, inputs: tuple[Any, ...]) -> None:
         """Average and count after a step."""
         self._skips_in_row = 0
+        if self._processes.size > 1:
+            self._engine.share_buffers()  # before they are copied into the average
         if self.average is not None:
             self.average.update()
         self.updates += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 from rondel import Run, RunConfig
@@ -17,6 +18,7 @@ class Slow(OneUpdate):
     def __init__(self, signs: Path) -> None:
         super().__init__(epochs=2)
         self.signs = signs
+        self.calls: Counter[str] = Counter()
 
     def loss(self, points, labels):  # noqa: ANN001, ANN201 - as its parent
         self.pause("updating")
@@ -27,11 +29,14 @@ class Slow(OneUpdate):
         return super().evaluate(run)
 
     def pause(self, name: str) -> None:
-        """Wait as long as the sign says, in pieces, as real work would be done."""
+        """Wait as long as the sign says at the call it says, in pieces, as real work would."""
         wish = self.signs / f"wait-{name}"
+        self.calls[name] += 1
         if not wish.exists():
             return
-        seconds = float(wish.read_text())
+        call, seconds = map(float, wish.read_text().split())
+        if self.calls[name] < call:
+            return
         wish.unlink()
         (self.signs / name).touch()
         limit = time.monotonic() + seconds

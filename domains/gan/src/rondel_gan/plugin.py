@@ -15,5 +15,5 @@ def rondel_domain() -> Domain:
         bundle="rondel_gan.bundle:GanBundle",
         commands="rondel_gan.commands:COMMANDS",
         inspect="rondel_gan.data.summary:inspect",
-        demo=("epochs=40",),
+        demo=("epochs=40", "run.threads=1"),
     )

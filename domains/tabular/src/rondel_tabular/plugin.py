@@ -16,5 +16,5 @@ def rondel_domain() -> Domain:
         build="rondel_tabular.build:build",
         bundle="rondel_tabular.bundle:TabularBundle",
         inspect="rondel_tabular.inspection:inspect",
-        demo=("epochs=20",),
+        demo=("epochs=20", "run.threads=1"),
     )

@@ -42,7 +42,7 @@ class Supervised(Loop):
         self.task = dataset.target.task
         self.data, self.baseline = data, baseline
         self.watch = Watch(config.watch, "min" if config.watch in LOWER_IS_BETTER else "max")
-        self.sections = sections_of(dataset)  # type: ignore[misc]
+        self.sections = sections_of(dataset)
         hides = dataset.schema.levels and config.unknown_rate
         self.training = Stream(
             dataset.train.tensors,
