@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from rondel.batch import share
-from rondel.errors import StateError, UsageError
+from rondel.errors import LostProcessError, StateError, UsageError
 from rondel.rescue import Failure, tell
 from rondel.tree import from_bytes, to_bytes
 
