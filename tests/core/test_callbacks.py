@@ -179,7 +179,7 @@ def test_a_metric_that_is_not_there_is_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("cut", [None, 9])
+@pytest.mark.parametrize("cut", [None, 9, 11, 12, 13, 14])
 def test_early_stopping_waits_as_long_as_it_says(tmp_path: Path, cut: int | None) -> None:
     values, said = [3.0, 1.0, math.nan, 2.0, 0.5, 0.1], list[str]()
     if cut is not None:

@@ -49,6 +49,9 @@ class Engine:
     def describe_batch(self) -> str:
         return "; samples 3, 1, 4"
 
+    def share_buffers(self) -> None:
+        """One process has nobody to share them with."""
+
     def say(self, message: str) -> None:
         self.said.append(message)
 
@@ -323,6 +326,7 @@ def test_joint_computes_both_gradients_before_either_steps(pieces: tuple[int, in
     assert_same(grads_of(d), list(grads_b), 1e-12)
     assert [r.item() for r in returned] == pytest.approx([low.item() / 8, high.item() / 8])
     assert (first.updates, second.updates) == (1, 1)
+    assert first.micro_batches == second.micro_batches == max(pieces)
 
 
 def test_joint_updates_may_not_share_a_parameter() -> None:

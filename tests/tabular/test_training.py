@@ -153,11 +153,6 @@ def test_the_loop_says_what_it_made_of_the_table_once(
     assert "left out: id (it numbers the rows), name (text:" in said
 
 
-def test_the_length_of_the_run_is_known_in_updates_and_in_samples(make: Make) -> None:
-    assert make("epochs=3", "batch_size=100").planned == 3 * 5
-    assert make("epochs=3", "schedule.unit=samples").planned == 3 * 456
-
-
 def test_optimizer_keys_stand_at_the_top_level(make: Make) -> None:
     update = make("optimizer.lr=0.5", "clip_norm=none", "ema=0.9").config.update
     assert (update.optimizer.lr, update.clip_norm, update.ema) == (0.5, None, 0.9)

@@ -30,6 +30,7 @@ from rondel.ownership import Owned, as_items, named_parameters
 from rondel.precision import Precision, device_name
 from rondel.processes import Processes
 from rondel.record import Provenance, Record, print_to_stderr
+from rondel.schedule import Length
 from rondel.settings import OptimizerConfig, RunConfig, UpdateConfig
 from rondel.timetable import Timetable
 from rondel.update import Joint, Update
@@ -359,7 +360,7 @@ class Run:
         owned: Owned,
         config: UpdateConfig | OptimizerConfig | None = None,
         *,
-        total: int | None = None,
+        total: int | Length | None = None,
     ) -> Update:
         """Make an update: one named optimisation of the parameters it owns.
 
@@ -368,7 +369,8 @@ class Run:
             owned: A module or several, which are registered with the run; or parameters of
                 modules that are registered already.
             config: Optimizer, schedule, clipping, averaging; or just the optimizer.
-            total: Planned length, in the schedule's unit.
+            total: Planned length: what `Stream.planned` returns, or a number in the schedule's
+                unit.
 
         Raises:
             StateError: It owns a parameter of no registered module, or none at all.

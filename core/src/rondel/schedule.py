@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from rondel.errors import ConfigError
 from rondel.settings import ScheduleConfig
 
 Factor = Callable[[int], float]
+
+
+class Length(NamedTuple):
+    """How long a run is, in both units that a schedule may count."""
+
+    updates: int
+    samples: int
+
+    @classmethod
+    def of(cls, total: int | Length | None, unit: str) -> int | None:
+        """Return a length in the unit of a schedule; a plain number is in that unit already."""
+        if not isinstance(total, Length):
+            return total
+        return total.samples if unit == "samples" else total.updates
 
 
 def constant(_progress: float, _config: ScheduleConfig) -> float:

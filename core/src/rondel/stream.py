@@ -22,6 +22,7 @@ from rondel.batch import leaves, size_of, sliced, to_device
 from rondel.batcher import Batcher, FixedSize
 from rondel.errors import DataError, RondelError, UsageError
 from rondel.processes import Processes
+from rondel.schedule import Length
 from rondel.signals import SignalFlag
 
 Noise = Callable[[int, torch.Generator], Any]
@@ -128,10 +129,16 @@ class Stream:
         """Return the number of samples."""
         return len(self._keyed.samples)
 
-    @property
-    def batches_per_pass(self) -> int:
-        """How many batches the first pass has; with a fixed batch size, every pass."""
-        return len(self.plan(0, 0))
+    def planned(self, passes: int, *, every: int = 1) -> Length:
+        """Return how long a run over the data is, for ``run.update(total=...)``.
+
+        Args:
+            passes: Passes over the data.
+            every: Batches per update.
+        """
+        batches = self.plan(0, 0)
+        samples = sum(map(len, batches))
+        return Length(passes * len(batches) // every, passes * samples // every)
 
     def plan(self, seed: int, number: int) -> Sequence[Tensor]:
         """Return the batches of pass ``number`` as tensors of indices."""

@@ -25,7 +25,7 @@ from rondel.log import Window
 from rondel.loss import Count, as_loss, counts_of, divisor
 from rondel.optimizer import make_optimizers
 from rondel.processes import Processes
-from rondel.schedule import Factor, make_schedule
+from rondel.schedule import Factor, Length, make_schedule
 from rondel.settings import UpdateConfig
 
 LossFunction = Callable[..., Any]
@@ -83,7 +83,7 @@ class Update:
         modules: The modules whose buffers the average copies.
         config: Optimizer, schedule, clipping, averaging, accumulation.
         engine: The run.
-        total: Planned updates (or samples, by the schedule's unit).
+        total: Planned length: both units, or a number in the schedule's unit.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Update:
         modules: Sequence[nn.Module],
         config: UpdateConfig,
         engine: Engine,
-        total: int | None,
+        total: int | Length | None,
         log_every: int,
     ) -> None:
         self.name = name
@@ -115,7 +115,8 @@ class Update:
         self._processes = engine.processes
         self._autocast = engine.autocast()
         self._scaler = engine.make_scaler()
-        self._schedule = make_schedule(config.schedule, total=total, where=f"{name}.schedule")
+        planned = Length.of(total, config.schedule.unit)
+        self._schedule = make_schedule(config.schedule, total=planned, where=f"{name}.schedule")
         self._rates = [group["lr"] for opt in self.optimizers for group in opt.param_groups]
         self._searches = any(isinstance(opt, torch.optim.LBFGS) for opt in self.optimizers)
         if self._searches:

@@ -48,8 +48,7 @@ def build(config: GanConfig) -> Adversarial:
     loop.data = images.manifest
     references = measure_references(config, parts, generator, quality)
     loop.baseline = Baseline(*min(references.guesses.items(), key=lambda g: g[1]["frechet"]))
-    # the core declares it for classes, but what it says depends on the data
-    loop.sections = (describe_protocol(config, parts, quality, references),)  # type: ignore[misc]
+    loop.sections = (describe_protocol(config, parts, quality, references),)
     return loop
 
 

@@ -29,7 +29,7 @@ class ExampleLoop(Loop):
 
     def train(self, run: Run) -> None:
         """Update the model batch by batch."""
-        total = self.config.epochs * self.train_data.batches_per_pass
+        total = self.train_data.planned(self.config.epochs)
         update = run.update("model", self.model, self.config.update, total=total)
         for _ in run.epochs(self.config.epochs):
             for x, y in run.batches(self.train_data):

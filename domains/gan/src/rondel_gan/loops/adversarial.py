@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from rondel import Loop, Loss, Run, Stream, UpdateConfig, Watch
+from rondel import Loop, Loss, Run, Stream, Watch
 from rondel_gan import losses
 from rondel_gan.bundle import GanBundle
 from rondel_gan.config import GanConfig
@@ -48,21 +46,21 @@ class Adversarial(Loop):
 
     def train(self, run: Run) -> None:
         """Update the players in turns, batch by batch."""
-        config = self.config
+        config, images = self.config, self.images
         discriminator = run.update(
             "discriminator",
             self.discriminator,
             config.discriminator,
-            total=self.planned(config.discriminator),
+            total=images.planned(config.epochs),
         )
         generator = run.update(
             "generator",
             self.generator,
             config.generator,
-            total=self.planned(config.generator, every=config.critic_steps),
+            total=images.planned(config.epochs, every=config.critic_steps),
         )
         for _ in run.epochs(config.epochs):
-            for real, (critic_noise, noise) in run.batches(self.images):
+            for real, (critic_noise, noise) in run.batches(images):
                 with discriminator.gather():
                     discriminator(self.discriminator_loss, real, critic_noise)
                     if config.r1.gamma and run.every(config.r1.every):
@@ -70,13 +68,6 @@ class Adversarial(Loop):
                 if run.every(config.critic_steps):
                     generator(self.generator_loss, noise)
             run.evaluate(self)
-
-    def planned(self, player: UpdateConfig, *, every: int = 1) -> int:
-        """Return the length of a player's schedule, if it moves at every so many batches."""
-        batches = self.config.epochs * math.ceil(len(self.images) / self.config.batch_size)
-        if player.schedule.unit == "samples":
-            return self.config.epochs * len(self.images) // every
-        return batches // every
 
     def noise(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the noise of a batch, (N, latent) for each player."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +54,8 @@ class Supervised(Loop):
 
     def train(self, run: Run) -> None:
         """Train, and evaluate after every epoch."""
-        fit = run.update("model", self.model, self.config.update, total=self.planned)
+        planned = self.training.planned(self.config.epochs)
+        fit = run.update("model", self.model, self.config.update, total=planned)
         run.once(self.introduce, run)
         for _ in run.epochs(self.config.epochs):
             for batch in run.batches(self.training):
@@ -96,11 +96,3 @@ class Supervised(Loop):
         """Draw which categories of a batch are hidden, so that 'unknown' is trained."""
         drawn = torch.rand(size, len(self.dataset.schema.levels), generator=generator)
         return drawn < self.config.unknown_rate
-
-    @property
-    def planned(self) -> int:
-        """The length of the whole run, in the unit of the schedule."""
-        per_epoch = len(self.training)
-        if self.config.schedule.unit == "updates":
-            per_epoch = math.ceil(per_epoch / self.config.batch_size)
-        return self.config.epochs * per_epoch
