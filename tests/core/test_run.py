@@ -64,8 +64,7 @@ def test_items_of_nested_iterators_come_in_order(tmp_path: Path) -> None:
     with Run(tmp_path / "run") as run:
         for phase in run.phases(["a", "b"]):
             for epoch in run.epochs(2):
-                for step in run.steps(2):
-                    seen.append((phase, epoch, step))
+                seen.extend((phase, epoch, step) for step in run.steps(2))
     assert seen == [(p, e, s) for p in "ab" for e in range(2) for s in range(2)]
 
 
@@ -226,7 +225,7 @@ def test_a_name_registered_twice_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_update_of_an_unregistered_parameter_is_an_error(tmp_path: Path) -> None:
-    with Run(tmp_path / "run") as run, pytest.raises(StateError, match="run.track"):
+    with Run(tmp_path / "run") as run, pytest.raises(StateError, match=r"run\.track"):
         run.update("model", list(nn.Linear(2, 1).parameters()))
 
 
@@ -265,7 +264,7 @@ def test_a_loop_that_takes_another_way_after_a_resume_is_an_error(tmp_path: Path
 
 def test_streams_side_by_side_need_one_iterator(tmp_path: Path) -> None:
     first, second = (Stream(X, batch_size=8, name=name) for name in "ab")
-    with Run(tmp_path / "run") as run, pytest.raises(LoopError, match="run.batches"):
+    with Run(tmp_path / "run") as run, pytest.raises(LoopError, match=r"run\.batches"):
         for _ in zip(run.batches(first), run.batches(second), strict=True):
             pass
 
@@ -438,13 +437,16 @@ def test_samples_of_an_update_are_counted_by_the_whole_batch(tmp_path: Path) -> 
 
 def test_wrong_values_have_no_place_in_a_checkpoint(tmp_path: Path) -> None:
     model = nn.Linear(4, 1)
-    with pytest.raises(rondel.errors.DivergedError, match=r"'weight' is not finite"):
+
+    def body() -> None:
         with Run(tmp_path / "run") as run:
             run.update("model", model)
             for _ in run.steps(2):
-                with torch.no_grad():
-                    model.weight.fill_(float("nan"))
+                nn.init.constant_(model.weight, float("nan"))
                 run.request_checkpoint()
+
+    with pytest.raises(rondel.errors.DivergedError, match=r"'weight' is not finite"):
+        body()
     assert not list((tmp_path / "run").glob("checkpoints/step-*"))
 
 

@@ -17,7 +17,8 @@ from rondel import keyed, stream
 from rondel.batcher import ClassBalanced, LengthBuckets
 from rondel.errors import DataError, UsageError
 from rondel.processes import Processes
-from rondel.stream import Feed, ReadyBatches, Stream, Unreadable, as_stream
+from rondel.sample import Unreadable
+from rondel.stream import Feed, ReadyBatches, Stream, as_stream
 
 CPU = torch.device("cpu")
 ALONE = Processes(0, 1, CPU)

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from rondel.errors import ConfigError, DivergedError, LossError, StateError
 from rondel.gradient import seed
+from rondel.joint import Joint
 from rondel.loss import Loss, counted
 from rondel.processes import Processes
 from rondel.settings import OptimizerConfig, UpdateConfig
-from rondel.update import Joint, Update
+from rondel.update import Update
 
 SGD = OptimizerConfig(name="sgd", lr=0.1)
 DTYPES = [(torch.float64, 1e-12), (torch.float32, 1e-6)]
@@ -896,4 +897,4 @@ def test_compiled_functions_are_kept_per_object_and_not_for_ever(
     assert made == [loss]
     for _ in range(40):
         update(cross_entropy(module), *samples(4))
-    assert len(update._compiled) <= 16
+    assert len(update.accumulation._compiled) <= 16

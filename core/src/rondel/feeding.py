@@ -11,8 +11,9 @@ from rondel.counter import Counter, Counters
 from rondel.cursor import Course
 from rondel.errors import DataError, UsageError
 from rondel.processes import Processes
+from rondel.sample import Unreadable, unreadable_sample
 from rondel.settings import RunConfig
-from rondel.stream import AnyStream, Feed, Unreadable, as_stream, unreadable_sample
+from rondel.stream import AnyStream, Feed, as_stream
 
 
 class Feeder:

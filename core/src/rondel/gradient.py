@@ -34,7 +34,7 @@ def seed(dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.ones((), dtype=dtype, device=device)
 
 
-def differentiate(value: Tensor, owned: tuple[Tensor, ...], *, retain_graph: bool) -> None:
+def backward(value: Tensor, owned: tuple[Tensor, ...], *, retain_graph: bool) -> None:
     """Add the gradient of a scalar to ``grad`` of the owned parameters, and of nothing else.
 
     This is ``torch.autograd.backward(value, inputs=owned)`` without its checks, which hold here by

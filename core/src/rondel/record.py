@@ -31,9 +31,9 @@ from rondel.journal import Journal
 from rondel.loop import Baseline, Watch
 from rondel.processes import Processes
 from rondel.rescue import Failure, Lookout, clear
+from rondel.sample import Unreadable
 from rondel.settings import RunConfig
 from rondel.signals import SignalFlag
-from rondel.stream import Unreadable
 
 FAILURES = "failures"
 """The folder in which several processes tell each other why one of them failed."""

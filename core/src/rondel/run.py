@@ -24,7 +24,8 @@ from rondel.counter import Counters
 from rondel.cursor import Course, stateful
 from rondel.errors import LoopError
 from rondel.feeding import Feeder
-from rondel.log import Window
+from rondel.joint import Joint
+from rondel.log import Diary
 from rondel.metric import Metric, merged
 from rondel.ownership import Owned, as_items, named_parameters
 from rondel.precision import Precision, device_name
@@ -33,7 +34,7 @@ from rondel.record import Provenance, Record, print_to_stderr
 from rondel.schedule import Length
 from rondel.settings import OptimizerConfig, RunConfig, UpdateConfig
 from rondel.timetable import Timetable
-from rondel.update import Joint, Update
+from rondel.update import Update
 
 if TYPE_CHECKING:
     from rondel.loop import Loop
@@ -92,7 +93,7 @@ class Run:
         self._record = Record(directory, provenance or Provenance(), self.settings)
         self._precision = Precision.of(self.settings.precision, self.processes.device)
         self._feeder = Feeder(self.course, self.settings, self.processes, self._record.skip)
-        self._notes = Window(self.settings.log_every)
+        self._diary = Diary(self.settings.log_every, self._write_row)
         self._modules: dict[str, nn.Module] = {}
         self._saved_step = self._agree_at = 0
         self._agreed = (time.monotonic(), 0)
@@ -119,7 +120,7 @@ class Run:
             if saved is not None:
                 self._restore(saved)
             self._listeners.listen()
-            self.course.track("log", self._notes)
+            self.course.track("log", self._diary)
             for callback in self.callbacks:
                 if hasattr(callback, "state_dict"):
                     self.course.track(f"callback/{callback_name(callback)}", stateful(callback, ""))
@@ -156,7 +157,7 @@ class Run:
         if self.course.step > self._saved_step and not self._dirty:
             self.save()
         self._feeder.report()
-        self._flush_windows()
+        self._diary.flush(self.updates())
 
     def _close(self, error: BaseException | None) -> None:
         outcome = self._record.outcome(error)
@@ -242,7 +243,7 @@ class Run:
                 self._listeners.fire("epoch_started", epoch)
             try:
                 yield epoch
-                self._flush_windows()
+                self._diary.flush(self.updates())
                 self._listeners.fire("epoch_finished", epoch)
             finally:
                 self.epoch = None
@@ -305,7 +306,7 @@ class Run:
             stack.enter_context(evaluating(self._modules.values()))
             values = self._merge(loop.evaluate(self))
         self.evaluations[name] = values
-        self._row("evaluation", name, values=values)
+        self._diary.row("evaluation", name, values=values)
         self._listeners.fire("evaluated", name, values)
         self.course.complete(cursor, values)
         return dict(values)
@@ -332,7 +333,7 @@ class Run:
         """End every iterator at its next item; the run counts as done."""
         if self.course.stopped is None and not self.replaying:
             self.course.stopped = reason
-            self._row("note", "stop", text=reason)
+            self._diary.row("note", "stop", text=reason)
             self.say(f"Stopped: {reason}.")
 
     def interrupt(self, reason: str) -> None:
@@ -417,12 +418,8 @@ class Run:
 
         A tensor stays on its device until the row is written.
         """
-        if self.replaying:
-            return
-        for name, value in values.items():
-            self._notes.add(name, value.detach() if isinstance(value, Tensor) else value)
-        if any(self._notes.full(name) for name in values):
-            self._write_notes()
+        if not self.replaying:
+            self._diary.note(values)
 
     def say(self, message: str) -> None:
         """Tell the user something: one line on stderr and in log.txt."""
@@ -432,26 +429,11 @@ class Run:
         """Let a display print messages; None goes back to plain stderr."""
         self._record.printer = printer or print_to_stderr
 
-    def _write_notes(self) -> None:
-        values = self._notes.drain()
-        if values:
-            self._row("log", "log", values=values)
-
-    def _flush_windows(self) -> None:
-        for update in self.updates():
-            self._write_window(update)
-        self._write_notes()
-
-    def _write_window(self, update: Update) -> None:
-        values = update.window.drain()
-        if values:
-            values["lr"] = update.learning_rate
-            self._row("update", update.name, updates=update.updates, values=values)
-
-    def _row(self, event: str, name: str, **content: Any) -> None:
-        place = {"epoch": self.epoch, "phase": self.phase}
+    def _write_row(self, event: str, name: str, content: Mapping[str, Any]) -> None:
+        """Write a row to metrics.jsonl, with the place in the loop that it belongs to."""
         # an evaluation belongs to the safe point that follows it, whose checkpoint may be the best
         step = self.course.step + (event == "evaluation")
+        place = {"epoch": self.epoch, "phase": self.phase}
         row = {"step": step, "event": event, "name": name, **place, **content}
         self._record.row(row)
         self._listeners.fire("logged", row)
@@ -468,7 +450,7 @@ class Run:
         for callback in self._listeners.on_update:
             self._listeners.call(callback, "update_finished", update)
         if update.window.full("loss"):
-            self._write_window(update)
+            self._diary.write(update)
 
     def updates(self) -> list[Update]:
         """Return the updates that are registered now."""
