@@ -30,9 +30,7 @@ from pathlib import Path
 from typing import Any, Self
 
 HERE = Path(__file__).resolve().parent
-ENVIRONMENT = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
+ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 COMMAND_LINE = "rondel.cli.main:main"
 OVER = "was over"
 
@@ -62,7 +60,9 @@ class Program:
 
     def words(self, run: Path, *, resume: bool) -> list[str]:
         """Return the words for a run directory."""
-        return [word.replace("{run}", str(run)) for word in (self.resumed if resume else self.fresh)]
+        return [
+            word.replace("{run}", str(run)) for word in (self.resumed if resume else self.fresh)
+        ]
 
 
 OFTEN = "run.checkpoint_every_steps=1"
@@ -78,7 +78,9 @@ def programs(folder: Path) -> dict[str, Program]:
         "tabular": Program.of_domain(
             "tabular", "epochs=3", "network.widths=[16,16]", "ema=0.9", "run.log_every=3", OFTEN
         ),
-        "gan": Program.of_domain("gan", f"data={images}", "epochs=3", "run.log_every=3", *quick, OFTEN),
+        "gan": Program.of_domain(
+            "gan", f"data={images}", "epochs=3", "run.log_every=3", *quick, OFTEN
+        ),
     }
     for workers in (0, 2):
         words = ("{run}", f"workers={workers}")
@@ -126,7 +128,9 @@ class Child:
         while not self.is_over():
             if time.monotonic() > limit:
                 self.kill()
-                raise TimeoutError(f"process {self.pid} did not end in {timeout_s} s: {self.said()}")
+                raise TimeoutError(
+                    f"process {self.pid} did not end in {timeout_s} s: {self.said()}"
+                )
             time.sleep(0.005)
         assert self.code is not None
         return self.code
@@ -186,7 +190,9 @@ class Server:
         request = {"target": target, "words": list(words), "log": str(log), "with": conditions}
         return Child(self, self.ask(do="start", **request)["pid"], log)
 
-    def run(self, program: Program, place: Path, *, resume: bool = False, **conditions: Any) -> Child:
+    def run(
+        self, program: Program, place: Path, *, resume: bool = False, **conditions: Any
+    ) -> Child:
         """Start a program on a run directory, new or resumed."""
         return self.start(program.target, program.words(place, resume=resume), **conditions)
 
@@ -341,7 +347,9 @@ class FailingDisk:
             if self.concerns(name, arguments, options):
                 self.count += 1
                 self.names.append(name)
-                if self.count == self.at or (self.at and self.count > self.at and self.how == "full"):
+                if self.count == self.at or (
+                    self.at and self.count > self.at and self.how == "full"
+                ):
                     self.fail(arguments[0])
             return real(*arguments, **options)
 
@@ -364,7 +372,7 @@ class FailingDisk:
         if isinstance(place, int) or options.get("dir_fd") is not None:
             descriptor = options.get("dir_fd", place)
             with contextlib.suppress(OSError):
-                place = os.readlink(f"/proc/self/fd/{descriptor}")
+                place = Path(f"/proc/self/fd/{descriptor}").readlink()
         return str(place).startswith(self.folder)
 
 
@@ -387,7 +395,9 @@ def end_of(place: Path) -> dict[str, Any]:
     end["result"] = result
     end["best"] = best.read_bytes() if best.exists() else None
     end["bundle"] = bundle.read_bytes() if bundle.exists() else None
-    end["bundle manifest"] = bundle.with_name("manifest.json").read_bytes() if bundle.exists() else None
+    end["bundle manifest"] = (
+        bundle.with_name("manifest.json").read_bytes() if bundle.exists() else None
+    )
     return end
 
 

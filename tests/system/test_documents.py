@@ -48,7 +48,7 @@ def test_the_commands_of_a_readme_work(file: str, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("file", [*READMES, "docs/own_loop.md"])
+@pytest.mark.parametrize("file", [*READMES, "docs/own_loop.md", "docs/plugin.md"])
 def test_the_snippets_of_a_document_work(file: str, tmp_path: Path) -> None:
     snippets = blocks(file, "python")
     if snippets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from loops.three_phases import ThreePhases
 from loops.two_players import TwoPlayers
 
 from rondel import Loop, RunConfig
+from rondel.checkpoint import list_checkpoints
 from rondel.testing import Rehearsal, differences
 
+SETTINGS = RunConfig(device="cpu", seed=5, log_every=3)
 LOOPS: dict[str, Callable[[], Loop]] = {
     "one update": OneUpdate,
     "two players": TwoPlayers,
@@ -20,22 +23,39 @@ LOOPS: dict[str, Callable[[], Loop]] = {
 }
 
 
-@pytest.mark.parametrize("workers", [0, 2], ids=["in the process", "two workers"])
 @pytest.mark.parametrize("name", LOOPS)
-def test_resume_at_every_safe_point_is_exact(name: str, workers: int, tmp_path: Path) -> None:
-    settings = RunConfig(device="cpu", seed=5, log_every=3, workers=workers)
-    rehearsal = Rehearsal(LOOPS[name], settings, tmp_path)
+def test_resume_at_every_safe_point_is_exact(name: str, tmp_path: Path) -> None:
+    rehearsal = Rehearsal(LOOPS[name], SETTINGS, tmp_path)
     until = rehearsal.run("straight")
     assert until >= 25, "the run is too short to say much"
     for cut in range(1, until):
-        found = rehearsal.compare(cut, workers=workers)
+        found = rehearsal.compare(cut)
         assert not found, f"cut at {cut} of {until}: {found[:5]}"
 
 
 @pytest.mark.parametrize("name", LOOPS)
+def test_resume_at_every_safe_point_is_exact_with_two_workers(name: str, tmp_path: Path) -> None:
+    rehearsal = Rehearsal(LOOPS[name], SETTINGS.model_copy(update={"workers": 2}), tmp_path)
+    # one run that keeps the checkpoint of every safe point stands for all the runs that are cut
+    rehearsal.settings = rehearsal.settings.model_copy(
+        update={"checkpoint_every_steps": 1, "keep_checkpoints": 1000}
+    )
+    until = rehearsal.run("straight")
+    for cut in range(1, until):
+        place = tmp_path / f"cut-{cut}"
+        shutil.copytree(tmp_path / "straight", place)
+        for info in list_checkpoints(place / "checkpoints"):
+            if info.step > cut:
+                shutil.rmtree(info.path)
+        rehearsal.run(place.name, resume=True)
+        found = differences(rehearsal.end("straight"), rehearsal.end(place.name))
+        assert not found, f"cut at {cut} of {until}: {found[:5]}"
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("name", LOOPS)
 def test_a_run_may_change_its_workers_on_the_way(name: str, tmp_path: Path) -> None:
-    settings = RunConfig(device="cpu", seed=5, log_every=3)
-    rehearsal = Rehearsal(LOOPS[name], settings, tmp_path)
+    rehearsal = Rehearsal(LOOPS[name], SETTINGS, tmp_path)
     until = rehearsal.run("straight")
     rehearsal.run("changing", stop_at=until // 3, workers=2)
     rehearsal.run("changing", stop_at=2 * until // 3, resume=True, workers=0)

@@ -30,7 +30,8 @@ from rondel.ema import Average
 from rondel.errors import RondelError
 from rondel.journal import Journal
 from rondel.log import Window
-from rondel.stream import KeyedSamples, Stream
+from rondel.sample import KeyedSamples
+from rondel.stream import Stream
 
 Patch = pytest.MonkeyPatch
 Fault = Callable[[Patch], None]
@@ -133,10 +134,10 @@ def forgets(owner: type, method: str = "load_state_dict") -> Fault:
 
 def random_state_is_not_restored(patch: Patch) -> None:
     patch.setattr("rondel.keyed.set_random_state", nothing)
-    patch.setattr("rondel.run.keyed.apart", rondel_apart)
+    patch.setattr("rondel.keyed.apart", apart)
 
 
-class rondel_apart:  # noqa: N801 - takes the place of keyed.apart, which must go on working
+class apart:
     """Set random states apart without `keyed.set_random_state`."""
 
     def __init__(self, device: torch.device, seed: int | None = None) -> None:
@@ -232,7 +233,9 @@ def augmentation_is_keyed_by_the_process(patch: Patch) -> None:
 
 
 def order_is_drawn_and_not_keyed(patch: Patch) -> None:
-    patch.setattr(Stream, "plan", lambda self, *_: self._batcher.plan(len(self), torch.default_generator))
+    patch.setattr(
+        Stream, "plan", lambda self, *_: self._batcher.plan(len(self), torch.default_generator)
+    )
 
 
 def order_is_that_of_the_first_pass(patch: Patch) -> None:
@@ -346,9 +349,7 @@ def plant_writing_in_place() -> None:
 
 
 @pytest.mark.parametrize("faulty", [False, True], ids=["atomic", "in place"])
-def test_half_a_checkpoint_is_noticed(
-    faulty: bool, server: crash.Server, tmp_path: Path
-) -> None:
+def test_half_a_checkpoint_is_noticed(faulty: bool, server: crash.Server, tmp_path: Path) -> None:
     program = crash.programs(tmp_path)["small"]
     faults = ["test_planted_faults:plant_writing_in_place"] if faulty else []
     found = []

@@ -126,12 +126,12 @@ def code_lines(path: Path) -> int:
     )
 
 
-ENGINE = ("run", "cursor", "update", "loss", "callback", "loop")
+ENGINE = ("run", "cursor", "update", "accumulation", "joint", "loss", "callback", "loop")
 
 
 def test_the_engine_stays_slim() -> None:
     core = ROOT / "core/src/rondel"
-    assert sum(code_lines(core / f"{name}.py") for name in ENGINE) <= 900
+    assert sum(code_lines(core / f"{name}.py") for name in ENGINE) <= 1400
 
 
 def test_domains_do_not_import_each_other_and_the_core_imports_none() -> None:

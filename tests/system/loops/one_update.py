@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from loops.three_phases import FEATURES, Clouds, jitter
 from torch import Tensor, nn
 
 from rondel import Loop, Loss, OptimizerConfig, Run, RunConfig, ScheduleConfig, Stream, UpdateConfig
 from rondel.callbacks import Best
 from rondel.loop import Watch
 from rondel.metric import MeanMetric
-
-from loops.three_phases import FEATURES, Clouds, jitter
 
 
 class OneUpdate(Loop):

@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from rondel import Run, RunConfig
-from rondel.callbacks import Best
-
 from loops.one_update import OneUpdate
+from torch import Tensor
+
+from rondel import Loss, Run, RunConfig
+from rondel.callbacks import Best
+from rondel.metric import MeanMetric
 
 
 class Slow(OneUpdate):
@@ -20,11 +22,11 @@ class Slow(OneUpdate):
         self.signs = signs
         self.calls: Counter[str] = Counter()
 
-    def loss(self, points, labels):  # noqa: ANN001, ANN201 - as its parent
+    def loss(self, points: Tensor, labels: Tensor) -> Loss:
         self.pause("updating")
         return super().loss(points, labels)
 
-    def evaluate(self, run: Run):  # noqa: ANN201 - as its parent
+    def evaluate(self, run: Run) -> dict[str, MeanMetric]:
         self.pause("evaluating")
         return super().evaluate(run)
 
@@ -52,7 +54,9 @@ def main(words: list[str]) -> int:
     loop = Slow(Path(words[1]))
     best = Best(loop.watch)
     try:
-        with Run(Path(words[0]), resume="resume" in words, settings=settings, callbacks=[best]) as run:
+        with Run(
+            Path(words[0]), resume="resume" in words, settings=settings, callbacks=[best]
+        ) as run:
             loop.train(run)
     except RondelError as error:
         print(error)

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from loops.three_phases import FEATURES, Clouds, jitter
 from torch import Tensor, nn
 
 from rondel import Loop, Loss, OptimizerConfig, Run, ScheduleConfig, Stream, UpdateConfig
 from rondel.loop import Watch
-
-from loops.three_phases import FEATURES, Clouds, jitter
 
 LATENT = 3
 
