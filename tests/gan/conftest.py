@@ -13,7 +13,6 @@ from rondel.config import parse_overrides, resolve
 from rondel_gan.build import build
 from rondel_gan.config import GanConfig
 from rondel_gan.loops.adversarial import Adversarial
-from rondel_gan.models import proxy
 
 Make = Callable[..., Adversarial]
 
@@ -51,7 +50,6 @@ def make_loop() -> Make:
 
 
 @pytest.fixture
-def make_quick_loop(monkeypatch: pytest.MonkeyPatch) -> Make:
+def make_quick_loop() -> Make:
     """Return `make_loop` with a proxy that hardly learns, where its numbers do not matter."""
-    monkeypatch.setattr(proxy, "UPDATES", 5)
-    return made
+    return lambda *overrides: made("evaluation.proxy_updates=5", *overrides)

@@ -17,5 +17,6 @@ class TestGan(LoopContract):
         "model.width=32",
         "run.log_every=4",
         "evaluation.samples=100",
+        "evaluation.proxy_updates=10",
     )
     gradient_overrides = ("r1.every=1",)

@@ -64,7 +64,7 @@ def test_making_the_proxy_draws_nothing_from_the_runs_generator() -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    make_proxy(images, torch.arange(40) % 2, ("a", "b"))
+    make_proxy(images, torch.arange(40) % 2, ("a", "b"), updates=5)
     assert torch.equal(torch.rand(3), expected)
 
 

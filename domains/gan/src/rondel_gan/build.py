@@ -40,7 +40,9 @@ def build(config: GanConfig) -> Adversarial:
         )
     images = read_images(config)
     parts = split(images, config.held_out)
-    proxy = make_proxy(parts.train, parts.train_labels, images.classes)
+    proxy = make_proxy(
+        parts.train, parts.train_labels, images.classes, updates=config.evaluation.proxy_updates
+    )
     quality = SampleQuality(proxy, parts.held_out, neighbours=config.evaluation.neighbours)
     shape = parts.train.shape[1:]
     generator = Generator(config.model, shape)

@@ -30,6 +30,9 @@ class EvaluationConfig(Config):
     """How samples are measured."""
 
     samples: int = setting(1000, help="Generated images per evaluation.", ge=64, le=50_000)
+    proxy_updates: int = setting(
+        400, help="Training of the classifier whose features are compared.", ge=1
+    )
     neighbours: int = setting(3, help="Nearest neighbours of precision and recall.", ge=1, le=50)
 
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 FEATURES = 64
 SEED = 0
-UPDATES = 400
 BATCH_SIZE = 64
 LEARNING_RATE = 2e-3
 CHUNK = 1024
@@ -91,28 +90,31 @@ class Proxy(nn.Module):
         return cls(facts["shape"][0], facts["classes"])
 
 
-def make_proxy(images: Tensor, labels: Tensor | None, classes: Sequence[str]) -> Proxy:
+def make_proxy(
+    images: Tensor, labels: Tensor | None, classes: Sequence[str], *, updates: int
+) -> Proxy:
     """Return the frozen proxy for real training images: trained if there are labels.
 
     Args:
         images: The real training images.
         labels: (N,) indices of classes, if known.
         classes: Their names.
+        updates: Of the training.
     """
     with single_threaded(), own_randomness():
         proxy = Proxy(images.shape[1], classes if labels is not None else ())
         if labels is None:
             standardize(proxy, images)
         else:
-            fit(proxy, images, labels)
+            fit(proxy, images, labels, updates=updates)
     return proxy.eval().requires_grad_(False)
 
 
-def fit(proxy: Proxy, images: Tensor, labels: Tensor) -> None:
+def fit(proxy: Proxy, images: Tensor, labels: Tensor, *, updates: int) -> None:
     """Train the classifier on random batches, by AdamW on a cosine schedule."""
     optimizer = torch.optim.AdamW(proxy.parameters(), lr=LEARNING_RATE, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, UPDATES)
-    for _ in range(UPDATES):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
+    for _ in range(updates):
         batch = torch.randint(len(images), (BATCH_SIZE,))
         optimizer.zero_grad()
         torch.autograd.backward(F.cross_entropy(proxy.logits(images[batch]), labels[batch]))
