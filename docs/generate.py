@@ -1,7 +1,6 @@
 """Write the generated pages of docs/reference; a test fails when they are stale.
 
-    python docs/generate.py          write them
-    python docs/generate.py --check  say which are stale, exit 1 if any is
+``python docs/generate.py`` writes them; with ``--check`` it says which are stale and exits with 1.
 """
 
 from __future__ import annotations
@@ -41,7 +40,10 @@ def pages() -> dict[str, str]:
 
 def hooks() -> str:
     """List the hooks of plugins."""
-    lines = ["# Hooks\n", "A plugin is a module with functions marked by `rondel.plugins.hookimpl`.\n"]
+    lines = [
+        "# Hooks\n",
+        "A plugin is a module with functions marked by `rondel.plugins.hookimpl`.\n",
+    ]
     for name, function in vars(spec).items():
         if name.startswith("rondel_"):
             signature = str(inspect.signature(function)).replace("'", "")

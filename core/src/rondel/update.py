@@ -336,10 +336,11 @@ class Update:
     def gather(self) -> Iterator[None]:
         """Add the gradients of several calls; step once at the end.
 
-        with discriminator.gather():
-            discriminator(adversarial_loss, real, noise)
-            if run.every(16):
-                discriminator(penalty, real)
+        Example:
+            >>> with discriminator.gather():
+            ...     discriminator(adversarial_loss, real, noise)
+            ...     if run.every(16):
+            ...         discriminator(penalty, real)
         """
         if self.engine.replaying:
             yield

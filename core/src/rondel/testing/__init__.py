@@ -1,8 +1,9 @@
 """What a third party inherits to prove that its loop keeps rondel's promises.
 
-class TestMyLoop(LoopContract):
-domain = "mine"
-overrides = ("epochs=2",)
+Example:
+    >>> class TestMyLoop(LoopContract):
+    ...     domain = "mine"
+    ...     overrides = ("epochs=2",)
 """
 
 from rondel.rehearsal import Rehearsal, differences

@@ -1,7 +1,7 @@
 """The first gradient of every update of a loop, from one piece or many, one process or several.
 
-python -m torch.distributed.run --nproc-per-node 2 --standalone \
-        -m rondel.testing.probe DOMAIN OUT.safetensors [key=value ...]
+``torchrun --nproc-per-node 2 -m rondel.testing.probe DOMAIN OUT.safetensors [key=value ...]``
+writes what each process ends up with.
 """
 
 from __future__ import annotations
