@@ -164,7 +164,9 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()  # the server kills what is left of its children, and ends
+        # asked, because a forked worker of this process may hold a copy of the open pipe
+        self.ask(do="end")
+        self._process.stdin.close()
         self._process.wait(30)
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -215,6 +217,9 @@ def serve() -> None:
     children: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
+        if request["do"] == "end":
+            answers.write("{}\n")
+            break
         try:
             answer = respond(request, children, answers.fileno())
         except Exception:
@@ -386,7 +391,7 @@ def end_of(place: Path) -> dict[str, Any]:
     steps = list_checkpoints(place / "checkpoints")
     end: dict[str, Any] = {
         "metrics": (place / "metrics.jsonl").read_bytes(),
-        "checkpoints": [info.step for info in steps],
+        "step": steps[-1].step,
         "state": read_checkpoint(steps[-1].path)[1],
     }
     bundle, best = place / "bundle" / "tensors.safetensors", place / "checkpoints" / "best.json"

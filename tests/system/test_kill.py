@@ -13,7 +13,7 @@ from pathlib import Path
 import crash
 import pytest
 
-KILLS = {"example": 20, "tabular": 20, "gan": 20, "phases-0": 10, "phases-2": 5}
+KILLS = {"example": 20, "tabular": 20, "gan": 20, "phases-0": 8, "phases-2": 4}
 
 
 @pytest.mark.parametrize("name", KILLS)

@@ -7,6 +7,7 @@ comparison that the crash tests rely on must then report a difference.
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,6 +103,9 @@ class Scene:
         with expected, run:
             run.print_with(lambda _: None)
             loop.train(run)
+        if settings.workers:  # now, and not in the middle of something: it waits for the workers
+            del expected, run, loop, callbacks
+            gc.collect()
 
 
 # -- the faults ------------------------------------------------------------------------------------
