@@ -186,6 +186,33 @@ def test_a_finished_evaluation_is_not_repeated(tmp_path: Path) -> None:
     assert len(count) == 2
 
 
+def test_tracked_values_come_back(tmp_path: Path) -> None:
+    def body(run: Run, values: rondel.Values) -> None:
+        run.track("values", values)
+        for step in run.steps(4):
+            values["sum"] += step
+
+    with pytest.raises(Interrupted), Run(tmp_path / "run", stop_at=3) as run:
+        body(run, rondel.Values(sum=0))
+    resumed = rondel.Values(sum=0)
+    with Run(tmp_path / "run", resume=True) as run:
+        body(run, resumed)
+    assert resumed == {"sum": 6}
+
+
+def test_no_worker_outlives_its_run(tmp_path: Path) -> None:
+    import multiprocessing
+
+    def fail() -> None:
+        with Run(tmp_path / "run", settings=RunConfig(workers=2)) as run:
+            for _ in run.batches(Stream(list(range(8)), batch_size=2)):
+                raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
+    assert multiprocessing.active_children() == []
+
+
 def test_epochs_can_be_added_to_a_finished_run(tmp_path: Path) -> None:
     def body(run: Run, epochs: int) -> list[int]:
         return list(run.epochs(epochs))

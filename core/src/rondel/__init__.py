@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rondel.settings import UpdateConfig as UpdateConfig
     from rondel.stream import Stream as Stream
     from rondel.update import Update as Update
+    from rondel.values import Values as Values
 
 __version__ = "0.1.0"
 
@@ -57,6 +58,7 @@ _HOMES = {
     "Stream": "stream",
     "Update": "update",
     "UpdateConfig": "settings",
+    "Values": "values",
     "Watch": "loop",
     "counted": "loss",
     "load": "session",

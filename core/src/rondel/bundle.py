@@ -98,10 +98,17 @@ class Bundle:
         staging = path.with_name(f".{path.name}.tmp-{os.getpid()}")
         shutil.rmtree(staging, ignore_errors=True)
         written = write_checkpoint(staging, 0, tree, meta=meta)
-        if path.exists():
-            path.replace(staging / "older")  # moved, not removed: a kill here loses neither
-        written.replace(path)
-        shutil.rmtree(staging)
+        try:
+            if path.exists():
+                path.replace(staging / "older")  # moved, not removed: a kill here loses neither
+            written.replace(path)
+        except OSError as error:
+            raise CheckpointError(
+                f"the bundle cannot be put in its place: {error.strerror}",
+                where=str(path),
+                hint=f"It is whole in {staging}. Make room, then continue the run with --resume.",
+            ) from error
+        shutil.rmtree(staging, ignore_errors=True)
         return path
 
     @classmethod

@@ -61,11 +61,11 @@ class RunDirectory:
         self._lock = lock
 
     @classmethod
-    def create(cls, path: Path | str, *, domain: str | None) -> Self:
+    def create(cls, path: Path | str, *, domain: str | None, config: str | None = None) -> Self:
         """Make a new run directory and lock it; a new or an empty place is needed.
 
-        Writes a first ``manifest.json`` with format, domain and time, so that the directory is
-        recognised as a run from its first moment.
+        Writes ``config.toml``, then a first ``manifest.json`` with format, domain and time. The
+        manifest makes it a run, so whatever is recognised as one can be resumed.
 
         Raises:
             DirectoryError: The place is no directory, not empty, or cannot be written.
@@ -82,6 +82,8 @@ class RunDirectory:
         content = {"format": RUN_FORMAT, "domain": domain, "created": created}
         try:
             _check_empty(place, domain)  # again: another process may have been here until now
+            if config is not None:
+                write_atomically(run.config, config.encode())
             write_atomically(run.manifest, json.dumps(content).encode())
         except DirectoryError:
             run.close()
@@ -111,7 +113,22 @@ class RunDirectory:
             )
         if domain is not None and manifest.get("domain") != domain:
             raise _wrong_domain(place, manifest.get("domain"), domain)
-        return cls(place, lock=None if read_only else Lock(place / "run.lock"))
+        if read_only:
+            return cls(place, lock=None)
+        run = cls(place, lock=Lock(place / "run.lock"))
+        _sweep(place)
+        return run
+
+    def withdraw_result(self) -> None:
+        """Remove the result of an earlier part of the run: it is not over any more.
+
+        Raises:
+            DirectoryError: It could not be removed.
+        """
+        try:
+            self.result.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
 
     @property
     def read_only(self) -> bool:
@@ -287,9 +304,12 @@ def _check_empty(place: Path, domain: str | None) -> None:
 
 def _foreign_names(place: Path) -> Iterator[str]:
     """Names that a start which failed at once cannot have left."""
-    for entry in sorted(place.iterdir()):
-        if entry.name != "run.lock" and not entry.name.startswith("manifest.json.tmp-"):
-            yield entry.name
+    names = sorted(entry.name for entry in place.iterdir())
+    # a lock is made only where nothing else was: a config.toml beside it is not the user's own
+    left = {"run.lock", "config.toml"} if "run.lock" in names else set()
+    for name in names:
+        if name not in left and not name.startswith(("config.toml.tmp-", "manifest.json.tmp-")):
+            yield name
 
 
 def _read_manifest(place: Path) -> dict[str, Any] | None:
@@ -302,6 +322,14 @@ def _read_manifest(place: Path) -> dict[str, Any] | None:
     if isinstance(content, dict) and str(content.get("format", "")).startswith("rondel run "):
         return content
     return None
+
+
+def _sweep(place: Path) -> None:
+    """Remove what killed processes were writing; the lock is ours, so nobody else is."""
+    for path in list(place.rglob("*.tmp-*")):
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _wrong_domain(place: Path, found: object, wanted: str) -> DirectoryError:

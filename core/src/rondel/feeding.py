@@ -42,6 +42,7 @@ class Feeder:
         self._note = note
         self._processes = processes
         self._left_out: list[Unreadable] = []
+        self._opened: set[AnyStream] = set()
         skip = self._skip if settings.bad_samples == "skip" else None
         self._feed = Feed(settings.seed, processes, settings.workers, skip)
 
@@ -52,6 +53,7 @@ class Feeder:
             UsageError: One is no stream, or two have the same name.
         """
         streams = [as_stream(source) for source in sources]
+        self._opened.update(streams)
         names = [stream.name for stream in streams]
         for name in names:
             if names.count(name) > 1:
@@ -139,6 +141,11 @@ class Feeder:
                     hint="Look at skipped.jsonl in the run directory, or raise the limit.",
                 )
             self._note(sample)
+
+    def close(self) -> None:
+        """End the worker processes of every stream."""
+        for stream in self._opened:
+            stream.close()
 
     def describe(self) -> str:
         """Name the samples of the present batch, for an error."""

@@ -38,7 +38,7 @@ class Journal:
             raise self._failure(error) from error
         self._length = _end_of_last_row(self._descriptor)
         if self._length < os.fstat(self._descriptor).st_size:
-            os.ftruncate(self._descriptor, self._length)
+            self._cut()
 
     def append(self, row: Mapping[str, object]) -> None:
         """Add a row; it reaches the disk with the next `flush` or `sync`."""
@@ -87,9 +87,15 @@ class Journal:
                 where=str(self.path),
                 hint="Something else changed this file. Put the old one back, or start a new run.",
             )
-        os.ftruncate(self._descriptor, length)
-        os.fsync(self._descriptor)
         self._length = length
+        self._cut()
+
+    def _cut(self) -> None:
+        try:
+            os.ftruncate(self._descriptor, self._length)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._failure(error) from error
 
     def close(self) -> None:
         """Write what is left and close the file; harmless when called twice."""

@@ -6,6 +6,7 @@ cuts it back to there. Only the first process writes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -112,7 +113,7 @@ class Record:
                 self._metrics.truncate(int(meta["metrics_bytes"]))
                 self._skipped.truncate(int(meta["skipped_bytes"]))
                 self._describe(resume)
-                self._directory.result.unlink(missing_ok=True)
+                self._directory.withdraw_result()
             stack.enter_context(self.signals)
             processes.barrier()
             yield saved[1] if saved else None
@@ -127,7 +128,7 @@ class Record:
         domain = self._provenance.domain
         path = self._wanted or new_run_path("runs", domain or "run")
         if not resume:
-            return RunDirectory.create(path, domain=domain)
+            return RunDirectory.create(path, domain=domain, config=self._provenance.config)
         made = RunDirectory.open(path, domain=domain)
         clear(made.path / FAILURES)
         return made
@@ -189,7 +190,8 @@ class Record:
         if not self._processes.writes:
             return
         self.printer(message)
-        with self._directory.log.open("a", encoding="utf-8") as log:
+        # a full disk must not silence what is said about it
+        with contextlib.suppress(OSError), self._directory.log.open("a", encoding="utf-8") as log:
             log.write(message + "\n")
 
     def save(self, step: int, state: Mapping[str, Any], protected: set[int]) -> Path:
@@ -288,12 +290,12 @@ class Record:
 
 
 def read_best(checkpoints: Path) -> dict[str, Any] | None:
-    """Read the pointer to the best checkpoint, if there is one."""
+    """Read the pointer to the best checkpoint; a damaged one is none, and is soon written anew."""
     try:
-        best: dict[str, Any] = json.loads((checkpoints / "best.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        best = json.loads((checkpoints / "best.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
-    return best
+    return best if isinstance(best, dict) else None
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -161,6 +161,7 @@ class Run:
 
     def _close(self, error: BaseException | None) -> None:
         outcome = self._record.outcome(error)
+        self._feeder.close()
         try:
             self._listeners.fire("run_finished", outcome)
             self._ended = time.monotonic()

@@ -168,6 +168,13 @@ class Stream:
         noise = to_device(noise if kept is None else taken(noise, kept), feed.processes.device)
         return (*batch, noise) if isinstance(batch, tuple) else (batch, noise)
 
+    def close(self) -> None:
+        """End the worker processes; the next pass starts new ones."""
+        if self._loader is not None and self._loader[1]._iterator is not None:
+            # persistent workers would wait for the garbage collector, and a run for them
+            self._loader[1]._iterator._shutdown_workers()  # type: ignore[attr-defined]
+        self._loader = None
+
     def samples_before(self, plan: Sequence[Tensor], position: int) -> int:
         """Return how many samples the first ``position`` batches of a plan hold."""
         return sum(len(indices) for indices in plan[:position])
@@ -285,6 +292,9 @@ class ReadyBatches:
     def plan(self, seed: int, number: int) -> Sequence[Any]:  # noqa: ARG002 - the order is fixed
         """Return one entry per batch."""
         return range(len(self._batches))
+
+    def close(self) -> None:
+        """Do nothing: there are no workers."""
 
     def samples_before(self, plan: Sequence[Any], position: int) -> int:  # noqa: ARG002
         """Return how many samples the first ``position`` batches hold."""
