@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RESULTS := benchmarks/results/$(shell date +%Y-%m-%d)
 SOURCES := pyproject.toml constraints.txt $(wildcard */pyproject.toml */*/pyproject.toml)
 
 .PHONY: demo test lint bench docs clean
@@ -22,10 +23,10 @@ lint: $(VENV)/.tested
 	$(BIN)/mypy core/src domains/tabular/src domains/gan/src plugins/example/src
 
 bench: .venv-bench/.installed
-	.venv-bench/bin/python benchmarks/loop_overhead.py
-	.venv-bench/bin/python benchmarks/resume_exact.py
-	.venv-bench/bin/python benchmarks/checkpoint_cost.py
-	.venv-bench/bin/python benchmarks/startup.py
+	.venv-bench/bin/python benchmarks/startup.py --json $(RESULTS)-startup.json
+	.venv-bench/bin/python benchmarks/checkpoint_cost.py --json $(RESULTS)-checkpoint_cost.json
+	.venv-bench/bin/python benchmarks/resume_exact.py --json $(RESULTS)-resume_exact.json
+	.venv-bench/bin/python benchmarks/loop_overhead.py --json $(RESULTS)-loop_overhead.json
 
 docs: $(VENV)/.tested
 	$(BIN)/python docs/generate.py
@@ -45,7 +46,7 @@ $(VENV)/.tested: $(VENV)/.installed
 .venv-bench/.installed: $(SOURCES) benchmarks/requirements-peers.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r benchmarks/requirements-peers.txt -e "./core[report]"
+		-r benchmarks/requirements-peers.txt -e "./core[report]" -e ./domains/tabular -e ./domains/gan
 	touch $@
 
 clean:
