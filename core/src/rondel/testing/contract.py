@@ -127,11 +127,9 @@ class LoopContract:
         whole = self._gradients(tmp_path / "whole", 1)
         self._assert_close(self._gradients(tmp_path / "pieces", pieces), whole)
 
-    def test_two_processes_give_the_gradient_of_one(self, tmp_path: Path) -> None:
-        """Compare the first gradient of every update, on both processes."""
-        self._assert_processes(tmp_path, 2)
-
-    def _assert_processes(self, tmp_path: Path, count: int) -> None:
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_several_processes_give_the_gradient_of_one(self, tmp_path: Path, count: int) -> None:
+        """Compare the first gradient of every update, on every process."""
         out = tmp_path / "gradients"
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         items = [*self.overrides, *self.gradient_overrides]
