@@ -14,6 +14,8 @@ from torch import Tensor, nn
 import rondel
 from rondel import Callback, Loop, Loss, Run, RunConfig, Stream, UpdateConfig
 from rondel.callbacks import Best, EarlyStopping
+from rondel.checkpoint import list_checkpoints
+from rondel.data_manifest import hash_arrays
 from rondel.errors import (
     DirectoryError,
     Interrupted,
@@ -22,6 +24,7 @@ from rondel.errors import (
     UsageError,
 )
 from rondel.loop import Watch
+from rondel.record import Provenance
 from rondel.rehearsal import Rehearsal, differences
 
 X = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
@@ -460,6 +463,24 @@ def test_samples_of_an_update_are_counted_by_the_whole_batch(tmp_path: Path) -> 
             update(squared(model), x, y)
         assert update.samples == 24
         assert run.counters.of("train").samples == 24
+
+
+def test_a_checkpoint_remembers_the_data(tmp_path: Path) -> None:
+    data = hash_arrays({"x": X.numpy()}, name="clouds")
+    with Run(tmp_path / "run", provenance=Provenance(data=data)) as run:
+        list(run.steps(2))
+    info = list_checkpoints(tmp_path / "run/checkpoints")[-1]
+    assert info.meta["data"] == data.hash
+
+
+def test_a_resumed_run_refuses_other_data(tmp_path: Path) -> None:
+    first, second = (hash_arrays({"x": array}) for array in (X.numpy(), 2 * X.numpy()))
+    cut = Run(tmp_path / "run", provenance=Provenance(data=first), stop_at=1)
+    with pytest.raises(Interrupted), cut as run:
+        list(run.steps(2))
+    resumed = Run(tmp_path / "run", provenance=Provenance(data=second), resume=True)
+    with pytest.raises(rondel.errors.DataError, match="changed since the run was started"):
+        resumed.__enter__()
 
 
 def test_wrong_values_have_no_place_in_a_checkpoint(tmp_path: Path) -> None:

@@ -203,6 +203,7 @@ class Record:
             "metrics_bytes": self._metrics.sync(),
             "skipped_bytes": self._skipped.sync(),
             "domain": self._provenance.domain,
+            "data": self._provenance.data.hash if self._provenance.data else None,
         }
         path = write_checkpoint(root, step, dict(state), meta=meta)
         prune_checkpoints(root, self._settings.keep_checkpoints, protected)

@@ -22,10 +22,10 @@ from rondel import keyed
 from rondel.callback import Callback, Listeners, callback_name
 from rondel.counter import Counters
 from rondel.cursor import Course, stateful
+from rondel.diary import Diary
 from rondel.errors import LoopError
 from rondel.feeding import Feeder
 from rondel.joint import Joint
-from rondel.log import Diary
 from rondel.metric import Metric, merged
 from rondel.ownership import Owned, as_items, named_parameters
 from rondel.precision import Precision, device_name
