@@ -136,10 +136,6 @@ class Processes:
 
     # -- agreement -----------------------------------------------------------------------------
 
-    def agree(self, flags: Sequence[bool]) -> list[bool]:
-        """Return for each flag whether any process has raised it."""
-        return [bool(flag) for flag in self.highest([float(flag) for flag in flags])]
-
     def highest(self, values: Sequence[float]) -> list[float]:
         """Return for each value the highest of all processes."""
         if self.size == 1:

@@ -130,7 +130,6 @@ class RunConfig(Config):
     )
     bad_samples: Literal["stop", "skip"] = setting("stop", help="What an unreadable sample does.")
     max_bad_samples: int = setting(10, help="Unreadable samples before the run stops.", ge=0)
-    deterministic: bool = setting(True, help="Use deterministic kernels where torch has them.")
 
 
 class DomainConfig(Config):
