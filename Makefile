@@ -15,17 +15,21 @@ demo: $(VENV)/.installed
 	$(BIN)/rondel quickstart
 
 test: $(VENV)/.tested lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy core/src domains/tabular/src domains/gan/src plugins/example/src
+	$(BIN)/mypy core/src domains/detection/src domains/text/src domains/tabular/src domains/gan/src plugins/example/src
 
 bench: .venv-bench/.installed
 	.venv-bench/bin/python benchmarks/startup.py --json $(RESULTS)-startup.json
 	.venv-bench/bin/python benchmarks/checkpoint_cost.py --json $(RESULTS)-checkpoint_cost.json
 	.venv-bench/bin/python benchmarks/resume_exact.py --json $(RESULTS)-resume_exact.json
+	.venv-bench/bin/python benchmarks/coco_eval.py --json $(RESULTS)-coco_eval.json
+	.venv-bench/bin/python benchmarks/label_reading.py --json $(RESULTS)-label_reading.json
+	.venv-bench/bin/python benchmarks/detection_step.py --json $(RESULTS)-detection_step.json
+	.venv-bench/bin/python benchmarks/text_throughput.py --json $(RESULTS)-text_throughput.json
 	.venv-bench/bin/python benchmarks/loop_overhead.py --json $(RESULTS)-loop_overhead.json
 
 docs: $(VENV)/.tested
@@ -35,18 +39,18 @@ docs: $(VENV)/.tested
 $(VENV)/.installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-e "./core[report]" -e ./domains/tabular -e ./domains/gan
+		-e "./core[report]" -e ./domains/detection -e ./domains/text -e ./domains/tabular -e ./domains/gan
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r requirements-test.txt -e ./plugins/example
+		-r requirements-test.txt -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx]" -e ./plugins/example
 	touch $@
 
 .venv-bench/.installed: $(SOURCES) benchmarks/requirements-peers.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r benchmarks/requirements-peers.txt -e "./core[report]" -e ./domains/tabular -e ./domains/gan
+		-r benchmarks/requirements-peers.txt -e "./core[report]" -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx]" -e ./domains/tabular -e ./domains/gan
 	touch $@
 
 clean:

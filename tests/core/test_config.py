@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -519,3 +520,29 @@ def test_importing_configs_loads_neither_torch_nor_other_heavy_libraries() -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class Inner(Config):
+    width: int = setting(1, help="How wide.")
+    depth: int = setting(2, help="How deep.")
+
+
+class Suited(Config):
+    kind: str = setting("small", help="Which.")
+    rate: float = setting(1.0, help="How fast.")
+    inner: Inner = setting(Inner(depth=7), help="A group with defaults of its own.")
+
+    @classmethod
+    def suiting(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        large = values.get("kind") == "large"
+        return {"rate": 0.1, "inner": {"width": 9}} if large else {}
+
+
+def test_defaults_that_suit_a_choice_lie_below_every_layer() -> None:
+    plain = resolve(Suited, []).config
+    assert (plain.rate, plain.inner.width, plain.inner.depth) == (1.0, 1, 7)
+    suited = resolve(Suited, [Layer("recipe", {"kind": "large"})])
+    assert (suited.config.rate, suited.config.inner.width, suited.config.inner.depth) == (0.1, 9, 7)
+    assert suited.origins["rate"] == suited.origins["inner.width"] == "default"
+    own = resolve(Suited, [Layer("recipe", {"kind": "large", "rate": 0.5})])
+    assert (own.config.rate, own.origins["rate"]) == (0.5, "recipe")

@@ -190,6 +190,26 @@ def test_a_start_that_died_at_once_can_be_repeated(tmp_path: Path) -> None:
     made(tmp_path)
 
 
+def test_a_folder_that_goes_while_leftovers_are_removed_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of a group removes its folder of failures as it ends."""
+    (tmp_path / "failures").mkdir()
+    (tmp_path / "checkpoints").mkdir()
+    leftover = tmp_path / "checkpoints" / "step-0000000001.tmp-9"
+    leftover.mkdir()
+    scandir = os.scandir
+
+    def gone(path: Any) -> Any:
+        if not isinstance(path, int) and Path(path).name == "failures":
+            raise FileNotFoundError(errno.ENOENT, "gone", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    directory._sweep(tmp_path)
+    assert not leftover.exists()
+
+
 @pytest.mark.parametrize("content", ["", "[" * 100_000, "[]", '{"format": "other"}'])
 def test_a_foreign_manifest_is_no_run(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)

@@ -77,3 +77,16 @@ def test_a_saved_random_state_continues_where_it_was() -> None:
         draws()
         keyed.set_random_state(state, CPU)
         assert draws() == expected
+
+
+def test_numbers_of_a_sample_depend_on_its_seed_alone() -> None:
+    seeds = keyed.seeds(6, keyed.generator(7, "train", "noise", 0, 0))
+    whole = keyed.uniform(seeds, 1000)
+    assert torch.equal(whole[2:4], keyed.uniform(seeds[2:4], 1000))
+    assert torch.equal(whole[:, :10], keyed.uniform(seeds, 10))
+    assert whole.min() >= 0
+    assert whole.max() < 1
+    assert abs(whole.double().mean().item() - 0.5) < 0.02
+    rows = torch.cat([whole, keyed.uniform(seeds, 1000, stream=1)])
+    correlations = torch.corrcoef(rows).fill_diagonal_(0)
+    assert correlations.abs().max() < 0.12  # 1 in 30,000 at 1,000 numbers

@@ -107,3 +107,12 @@ def test_what_is_no_loss_is_refused(returned: object, said: str) -> None:
 
 def test_a_nan_is_no_empty_count() -> None:
     assert math.isnan(Loss(leaf(math.nan), 0).mean.item())
+
+
+def test_a_scaled_loss_keeps_its_counts() -> None:
+    plain = Loss(leaf(6.0), 3, parts={"a": leaf(6.0)}).scaled(0.5)
+    assert (plain.mean.item(), plain.count) == (1.0, 3)
+    assert plain.part_sums()["a"][0].item() == 6.0
+    weighted = Loss.weighted({"box": Loss(leaf(6.0), 3), "heat": Loss(leaf(1.0), 4)}, {"box": 2.0})
+    assert weighted.scaled(0.5).mean.item() == 0.5 * (2 * 2.0 + 0.25)
+    assert weighted.scaled(0.5).weighed({"box": 6, "heat": 8}).item() == 0.5 * (2 * 1.0 + 0.125)

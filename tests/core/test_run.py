@@ -211,9 +211,10 @@ def test_no_worker_outlives_its_run(tmp_path: Path) -> None:
             for _ in run.batches(Stream(list(range(8)), batch_size=2)):
                 raise RuntimeError("no")
 
+    before = {child.pid for child in multiprocessing.active_children()}
     with pytest.raises(RuntimeError, match="no"):
         fail()
-    assert multiprocessing.active_children() == []
+    assert {child.pid for child in multiprocessing.active_children()} <= before
 
 
 def test_epochs_can_be_added_to_a_finished_run(tmp_path: Path) -> None:

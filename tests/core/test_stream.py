@@ -365,3 +365,49 @@ def test_dropping_the_only_batch_is_refused() -> None:
         "stream 'train': 4 samples do not fill one batch of 8. "
         "Lower batch_size, or leave drop_last out."
     )
+
+
+class Ragged:
+    """Rows of different lengths in memory, which a batch pads to its own longest."""
+
+    rows = tuple(torch.arange(1, 2 + n % 5) for n in range(23))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch_of(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = [self.rows[index] for index in indices.tolist()]
+        lengths = torch.tensor([len(row) for row in chosen], dtype=torch.int64)
+        padded = torch.zeros(len(chosen), int(lengths.max()) if chosen else 0)
+        for place, row in zip(padded, chosen, strict=True):
+            place[: len(row)] = row
+        return padded, lengths
+
+    def describe(self, index: int) -> str:
+        return f"rows.csv:{index + 2}"
+
+
+def test_a_data_set_that_gathers_its_batches_needs_no_loader() -> None:
+    made = Stream(Ragged(), batch_size=4)
+    expected = [Ragged().batch_of(indices) for indices in made.plan(7, 0)]
+    for start in (0, 3):
+        batches = read(made, seed=7, start=start)
+        assert len(batches) == len(expected) - start
+        for batch, rows in zip(batches, expected[start:], strict=True):
+            assert all(map(torch.equal, batch, rows))
+    assert made._loader is None
+    assert made.describe(3) == "3 (rows.csv:5)"
+
+
+def test_processes_gather_their_shares_of_a_batch() -> None:
+    made = Stream(Ragged(), batch_size=4, noise=lambda size, draw: torch.rand(size, generator=draw))
+    whole = read(made, seed=7)
+    shares = [read(made, seed=7, processes=Processes(rank, 3, CPU)) for rank in range(3)]
+    for (_, lengths, noise), *parts in zip(whole, *shares, strict=True):
+        assert torch.equal(torch.cat([mine for _, mine, _ in parts]), lengths)
+        assert torch.equal(torch.cat([drawn for *_, drawn in parts]), noise)
+
+
+def test_a_data_set_that_makes_its_own_batches_has_nothing_to_augment() -> None:
+    with pytest.raises(UsageError, match="has no single samples to vary"):
+        Stream(Ragged(), batch_size=4, augment=lambda sample: sample)

@@ -85,8 +85,9 @@ def test_a_short_training_beats_the_baseline_and_covers_all_classes(
 def test_the_baseline_is_the_better_of_two_simple_guesses(make_loop: Make) -> None:
     loop = make_loop("evaluation.samples=200")
     assert loop.baseline is not None
-    table = loop.sections[0]["table"]
-    frechet = {row[0]: row[1] for row in table["rows"]}
+    assert loop.protocol is not None
+    assert loop.protocol.table is not None
+    frechet = {row[0]: row[1] for row in loop.protocol.table.rows}
     floor = next(value for name, value in frechet.items() if name.startswith("training images"))
     assert loop.baseline.name == "pixel Gaussian"
     assert floor < frechet["pixel Gaussian"] < frechet["untrained generator"]
@@ -95,7 +96,8 @@ def test_the_baseline_is_the_better_of_two_simple_guesses(make_loop: Make) -> No
 
 def test_the_report_names_the_protocol(make_loop: Make) -> None:
     loop = make_loop("evaluation.samples=200")
-    text = loop.sections[0]["text"]
+    assert loop.protocol is not None
+    text = loop.protocol.text
     assert "proxy-cnn-64d, n=200 samples, 500 held-out images" in text
     assert "% of the held-out images correctly" in text
     assert "not Inception-FID" in text

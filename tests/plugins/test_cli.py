@@ -85,14 +85,6 @@ def test_a_broken_domain_ends_with_3_and_its_reason(install: Install, command: R
     )
 
 
-def test_an_official_domain_that_is_not_installed_ends_with_3_and_the_remedy(
-    command: RunCommand,
-) -> None:
-    done = command("detection", "train")
-    assert done.returncode == 3
-    assert 'Install it with: pip install "rondel[detection]"' in done.stderr
-
-
 def test_an_unknown_word_is_answered_with_the_nearest(
     install_toy: Callable[[], Path], command: RunCommand
 ) -> None:

@@ -82,11 +82,29 @@ def programs(folder: Path) -> dict[str, Program]:
             "gan", f"data={images}", "epochs=3", "run.log_every=3", *quick, OFTEN
         ),
     }
+    found |= {f"detection-{loop}": detection(loop, *words) for loop, words in LOOPS.items()}
     for workers in (0, 2):
         words = ("{run}", f"workers={workers}")
         found[f"phases-{workers}"] = Program(phases, words, (*words, "resume"))
     found["small"] = Program("loops.one_update:main", ("{run}",), ("{run}", "resume"))
     return found
+
+
+LOOPS = {
+    "joint": ("augment.mosaic=0.5", "augment.multi_scale=0.5", "update.ema=0.9"),
+    "alternating": ("model.name=fasterrcnn_slim", "alternating.proposals=20"),
+    "staged": (),
+    "teacher": ("teacher.labelled=0.4", "teacher.burn_in=1", "teacher.threshold=0.02"),
+}
+"""The loops of the detection domain, each with what makes it interesting."""
+
+
+def detection(loop: str, *words: str) -> Program:
+    """Train a detector on sixteen small pictures."""
+    tiny = HERE.parent / "detection" / "tiny"
+    data = (f"data={tiny / 'labels.json'}", f"images={tiny / 'pictures'}", "image_size=64")
+    small = ("model.width=0.25", "epochs=4", "batch_size=4", "run.log_every=3")
+    return Program.of_domain("detection", f"loop={loop}", *data, *small, *words, OFTEN)
 
 
 def write_images(file: Path) -> None:

@@ -128,7 +128,8 @@ def test_any_call_may_fail_and_the_resumed_run_is_equal(
     assert len(survived) < number / 3, survived
 
 
-@pytest.mark.parametrize("stride", [15, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("stride", [15, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["once", "full"])
 def test_any_call_of_the_command_line_may_fail(
     how: str, stride: int, server: crash.Server, tmp_path: Path

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-READMES = ["README.md", "core/README.md", "domains/tabular/README.md", "domains/gan/README.md"]
+READMES = [
+    "README.md",
+    "core/README.md",
+    "domains/detection/README.md",
+    "domains/text/README.md",
+    "domains/tabular/README.md",
+    "domains/gan/README.md",
+]
 
 
 def blocks(file: str, language: str) -> list[str]:

@@ -13,7 +13,14 @@ from pathlib import Path
 import crash
 import pytest
 
-KILLS = {"example": 20, "tabular": 20, "gan": 20, "phases-0": 8, "phases-2": 4}
+KILLS = {
+    "example": 20,
+    "tabular": 20,
+    "gan": 20,
+    "phases-0": 8,
+    "phases-2": 4,
+    **{f"detection-{loop}": 4 for loop in crash.LOOPS},
+}
 
 
 @pytest.mark.parametrize("name", KILLS)
@@ -50,7 +57,8 @@ def test_a_killed_run_leaves_no_worker_behind(server: crash.Server, tmp_path: Pa
     assert members(child.pid) == []
 
 
-@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("stride", [9, pytest.param(3, marks=pytest.mark.slow)])
 def test_death_at_any_call_that_changes_the_directory_is_survived(
     stride: int, server: crash.Server, tmp_path: Path
 ) -> None:

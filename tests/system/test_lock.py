@@ -73,7 +73,7 @@ def test_a_new_run_does_not_start_in_the_directory_of_another(
 def test_a_read_only_directory_is_refused_before_the_first_batch(
     server: crash.Server, tmp_path: Path
 ) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):  # of the worker, the run, the user
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
@@ -86,7 +86,7 @@ def test_a_read_only_directory_is_refused_before_the_first_batch(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to become somebody else")
 def test_a_run_that_cannot_be_written_is_not_resumed(server: crash.Server, tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):  # of the worker, the run, the user
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
     program, place = crash.programs(tmp_path)["example"], tmp_path / "run"
     assert server.run(program, place).wait() == 0

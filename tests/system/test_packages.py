@@ -13,8 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {
     "core": "rondel",
+    "domains/detection": "rondel_detection",
     "domains/tabular": "rondel_tabular",
     "domains/gan": "rondel_gan",
+    "domains/text": "rondel_text",
     "plugins/example": "rondel_example",
 }
 
@@ -47,7 +49,7 @@ def test_the_root_refers_to_the_distributions_beside_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert "Private :: Do Not Upload" in project["classifiers"]
     extras = project["optional-dependencies"]
-    for name in ("tabular", "gan"):
+    for name in ("detection", "text", "tabular", "gan"):
         assert extras[name] == [f"rondel-{name} @ {{root:uri}}/domains/{name}"]
 
 

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from rondel.domain import Domain as Domain
     from rondel.loop import Baseline as Baseline
     from rondel.loop import Loop as Loop
+    from rondel.loop import Section as Section
+    from rondel.loop import Table as Table
     from rondel.loop import Watch as Watch
     from rondel.loss import Loss as Loss
     from rondel.loss import counted as counted
     from rondel.metric import Metric as Metric
+    from rondel.ownership import training_only as training_only
     from rondel.run import Run as Run
     from rondel.session import Result as Result
     from rondel.session import load as load
@@ -55,7 +58,9 @@ _HOMES = {
     "Run": "run",
     "RunConfig": "settings",
     "ScheduleConfig": "settings",
+    "Section": "loop",
     "Stream": "stream",
+    "Table": "loop",
     "Update": "update",
     "UpdateConfig": "settings",
     "Values": "values",
@@ -64,6 +69,7 @@ _HOMES = {
     "load": "session",
     "setting": "config",
     "train": "session",
+    "training_only": "ownership",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the table is the list
 

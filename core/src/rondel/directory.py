@@ -326,10 +326,13 @@ def _read_manifest(place: Path) -> dict[str, Any] | None:
 
 def _sweep(place: Path) -> None:
     """Remove what killed processes were writing; the lock is ours, so nobody else is."""
-    for path in list(place.rglob("*.tmp-*")):
-        shutil.rmtree(path, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            path.unlink()
+    # os.walk, not rglob: another process of the group may be removing a folder just now
+    for folder, folders, files in os.walk(place):
+        for name in (name for name in (*folders, *files) if ".tmp-" in name):
+            path = Path(folder, name)
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _wrong_domain(place: Path, found: object, wanted: str) -> DirectoryError:

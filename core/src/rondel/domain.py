@@ -7,10 +7,13 @@ help and reading configs load neither torch nor the domain's libraries.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from rondel.errors import PluginError
+from rondel.errors import PluginError, UsageError
 
 PLUGIN_API = 1
 """The plugin interface offered by this version of rondel."""
@@ -29,6 +32,8 @@ class Domain:
         commands: ``"module:attr"`` of a list of click commands: the domain's own verbs.
         inspect: ``"module:attr"`` of ``inspect(config) -> str``: what the data looks like.
         demo: Overrides that make the embedded default run short, for ``rondel quickstart``.
+        pretrained: Bundles that come along, ``{name: "package:folder"}``; their names stand for
+            them wherever a bundle is asked for.
         api: The plugin interface the domain was written for.
     """
 
@@ -40,7 +45,23 @@ class Domain:
     commands: str | None = None
     inspect: str | None = None
     demo: tuple[str, ...] = ()
+    pretrained: Mapping[str, str] = field(default_factory=dict)
     api: int = PLUGIN_API
+
+    def bundle_named(self, name: str) -> Path:
+        """Return the folder of a bundle that comes along.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        if name not in self.pretrained:
+            known = f" It brings along {', '.join(self.pretrained)}." if self.pretrained else ""
+            raise UsageError(
+                f"{name!r} is no bundle: there is no such folder",
+                hint=f"Name the folder that a run wrote.{known}",
+            )
+        package, _, folder = self.pretrained[name].partition(":")
+        return Path(str(importlib.resources.files(package))) / folder
 
 
 def resolve(target: str) -> Any:

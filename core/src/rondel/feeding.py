@@ -37,6 +37,7 @@ class Feeder:
         self.skipped = 0
         self.size = 0
         self.indices: Tensor | None = None
+        self._first: AnyStream | None = None
         self._course = course
         self._settings = settings
         self._note = note
@@ -83,6 +84,7 @@ class Feeder:
             ]
             # the first ends it: the others have no end
             fed = (((b, *more), i) for (b, i), *more in zip(fed, *sides, strict=False))
+        self._first = first
         samples += first.samples_before(plan, cursor.index)
         handed = self._counted(fed, counter, batches=offset + cursor.index, samples=samples)
         yield from self._course.walk(cursor, f"batches of {first.name}", handed, len(plan), offset)
@@ -149,7 +151,7 @@ class Feeder:
 
     def describe(self) -> str:
         """Name the samples of the present batch, for an error."""
-        if self.indices is None:
+        if self.indices is None or self._first is None:
             return ""
-        first = ", ".join(map(str, self.indices[:8].tolist()))
+        first = ", ".join(map(self._first.describe, self.indices[:8].tolist()))
         return f"; samples {first}{', ...' if len(self.indices) > 8 else ''}"

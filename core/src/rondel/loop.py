@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,40 @@ class Baseline:
     values: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    Args:
+        columns: The heads.
+        rows: Numbers, texts or None, as many in each row as there are heads.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the table as plain values."""
+        return {"columns": list(self.columns), "rows": [list(row) for row in self.rows]}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report.
+
+    Args:
+        title: Its heading; also the name of the picture's file.
+        text: Paragraphs, with an empty line between two.
+        table: A table below the text.
+        picture: A PNG below the table.
+    """
+
+    title: str
+    text: str = ""
+    table: Table | None = None
+    picture: bytes | None = None
+
+
 class Loop:
     """A domain's loop structure, in plain Python.
 
@@ -48,8 +82,6 @@ class Loop:
     watch: Watch | None = None
     baseline: Baseline | None = None
     data: DataManifest | None = None
-    sections: tuple[Mapping[str, Any], ...] = ()
-    """Tables and texts for the report: ``{"title": ..., "text": ...}`` or ``"table"``."""
 
     def train(self, run: Run) -> None:
         """Train; open iterators of ``run`` and call updates.
@@ -62,6 +94,13 @@ class Loop:
     def evaluate(self, run: Run) -> Mapping[str, Any]:
         """Return metrics by name: numbers, or `rondel.Metric` objects that the run merges."""
         raise NotImplementedError
+
+    def sections(self, run: Run) -> Sequence[Section]:  # noqa: ARG002 - for loops that look again
+        """Return what the report shows beside curves and metrics.
+
+        Called once at the end, with the best state in place, under the conditions of an evaluation.
+        """
+        return ()
 
     def bundle(self) -> Bundle | None:
         """Return the model as it is now with all that predicting needs; None if there is none."""

@@ -65,6 +65,15 @@ class Loss:
         loss.terms = tuple((name, weights.get(name, 1.0), term) for name, term in terms.items())
         return loss
 
+    def scaled(self, weight: float) -> Loss:
+        """Return the loss times a weight; its counts and its parts in the log stay as they are."""
+        loss = Loss(self.sum * weight if not self.terms else torch.zeros(()), self.count)
+        loss.parts = self.parts
+        if self.terms:
+            loss._sum = None
+            loss.terms = tuple((name, own * weight, term) for name, own, term in self.terms)
+        return loss
+
     @property
     def sum(self) -> Tensor:
         """The loss summed over its elements, a scalar with a graph."""

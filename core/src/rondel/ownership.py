@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -65,3 +66,20 @@ def names_of(items: Sequence[Any], registered: Mapping[str, nn.Module]) -> dict[
         for prefix, module in sources.items()
         for name, parameter in module.named_parameters()
     }
+
+
+@contextmanager
+def training_only(module: nn.Module, trained: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Keep gradients, and the activations they need, of these parameters only for a while.
+
+    An update leaves other parameters alone anyway; this saves what their gradients would cost.
+    """
+    wanted = {id(parameter) for parameter in trained}
+    before = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    for parameter, needed in before:
+        parameter.requires_grad_(needed and id(parameter) in wanted)
+    try:
+        yield
+    finally:
+        for parameter, needed in before:
+            parameter.requires_grad_(needed)

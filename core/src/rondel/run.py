@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rondel.loop import Loop
 
 T = TypeVar("T")
+MetricT = TypeVar("MetricT", bound=Metric)
 AGREE_EVERY = 10
 """Most safe points between two exchanges of signals among processes."""
 AGREE_S = 2.0
@@ -287,7 +288,6 @@ class Run:
         self.course.complete(cursor, value)
         return value
 
-    @torch.no_grad()
     def evaluate(self, loop: Loop, *, name: str = "evaluation") -> dict[str, float]:
         """Let a loop evaluate itself and return its metrics, merged over all processes.
 
@@ -299,18 +299,37 @@ class Run:
             self.course.pass_by(cursor)
             self.evaluations[name] = dict(cursor.value)
             return dict(cursor.value)
-        with ExitStack() as stack:
-            stack.enter_context(self.course.atomic(cursor, name))
-            seed = keyed.key(self.settings.seed, name)
-            stack.enter_context(keyed.apart(self.device, seed))
-            stack.enter_context(self.averaged())
-            stack.enter_context(evaluating(self._modules.values()))
+        with self.course.atomic(cursor, name), self.averaged(), self.examining(name):
             values = self._merge(loop.evaluate(self))
         self.evaluations[name] = values
         self._diary.row("evaluation", name, values=values)
         self._listeners.fire("evaluated", name, values)
         self.course.complete(cursor, values)
         return dict(values)
+
+    @contextmanager
+    def examining(self, name: str) -> Iterator[None]:
+        """Look at the modules without changing the training.
+
+        They are in evaluation mode, there are no gradients, and randomness is keyed by ``name``.
+        """
+        seed = keyed.key(self.settings.seed, name)
+        with keyed.apart(self.device, seed), evaluating(self._modules.values()), torch.no_grad():
+            yield
+
+    def examine(self, function: Callable[[Run], T]) -> T:
+        """Call a function after the training, as `evaluate` calls a loop; nothing is saved."""
+        cursor = self.course.open()
+        with self.course.atomic(cursor, "examination"), self.examining("examination"):
+            return function(self)
+
+    def merged(self, metric: MetricT) -> MetricT:
+        """Return a metric with what all processes gave to theirs; on every process the same."""
+        states = self.processes.gather(metric.state_dict())
+        for other, state in enumerate(states):
+            if other != self.processes.rank:
+                metric.merge(state)
+        return metric
 
     def _merge(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         mine = {key: m.state_dict() for key, m in metrics.items() if isinstance(m, Metric)}

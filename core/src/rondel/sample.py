@@ -34,6 +34,16 @@ class Samples(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+@runtime_checkable
+class Batched(Protocol):
+    """A data set in memory that makes a whole batch at once, so that it needs no loader."""
+
+    def __len__(self) -> int: ...
+
+    def batch_of(self, indices: Tensor) -> Any:
+        """Return the samples of a batch, in this order; of none, an empty batch."""
+
+
 @dataclass(frozen=True)
 class Unreadable:
     """A sample that could not be read, and why; takes the sample's place until it is dropped."""
@@ -104,8 +114,17 @@ class KeyedSamples:
             return Unreadable(index, self._name_of(index), f"{type(error).__name__}: {error}")
 
     def _name_of(self, index: int) -> str:
-        describe = getattr(self.samples, "describe", None)
-        return f"sample {index}" if describe is None else str(describe(index))
+        return named(self.samples, index)
+
+
+def named(samples: Any, index: int) -> str:
+    """Name a sample: by what its data set says of it, or by its index."""
+    return str(samples.describe(index)) if has_names(samples) else f"sample {index}"
+
+
+def has_names(samples: Any) -> bool:
+    """Tell whether a data set says of each sample where it came from."""
+    return callable(getattr(samples, "describe", None))
 
 
 @dataclass(frozen=True)
@@ -133,12 +152,17 @@ def is_tensors(data: Any) -> bool:
 
 
 def taken(tensors: Any, indices: Any) -> Any:
-    """Return the rows ``indices`` of a tensor, or of a tuple or dict of tensors."""
+    """Return the rows ``indices`` of a tensor, or of a tuple or dict of tensors.
+
+    What runs along no samples (a number that a whole batch shares) is returned as it is.
+    """
     if isinstance(tensors, Tensor):
-        return tensors[indices]
+        return tensors[indices] if tensors.ndim else tensors
     if isinstance(tensors, dict):
-        return {key: tensor[indices] for key, tensor in tensors.items()}
-    rows = [tensor[indices] for tensor in tensors]
+        return {key: taken(tensor, indices) for key, tensor in tensors.items()}
+    if not isinstance(tensors, tuple):
+        return tensors
+    rows = [taken(tensor, indices) for tensor in tensors]
     return type(tensors)(*rows) if hasattr(tensors, "_fields") else tuple(rows)
 
 

@@ -6,6 +6,7 @@ it: `rondel.Run` is enough.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,11 @@ from rondel.callback import Callback
 from rondel.callbacks import Best, EarlyStopping, Pictures, Progress, Throughput, TimeLimit
 from rondel.checkpoint import read_checkpoint
 from rondel.config import Layer, difference, read_recipe, resolve, to_toml
+from rondel.directory import write_atomically
 from rondel.domain import Domain
 from rondel.domain import resolve as resolve_target
 from rondel.errors import CheckpointError, ConfigError, RondelError, UsageError
-from rondel.loop import Loop
+from rondel.loop import Loop, Section
 from rondel.plugins import PluginHost
 from rondel.record import Provenance, read_best, write_json
 from rondel.request import TrainRequest
@@ -231,12 +233,35 @@ def keep(run: Run, loop: Loop) -> None:
             except CheckpointError as error:
                 run.say(f"The best state cannot be read, the last one is kept: {error}")
         bundle = loop.bundle()
-        if run.processes.writes:
-            if bundle is not None:
-                bundle.metrics = run.headline
-                bundle.save(run.directory / "bundle")
-            if loop.sections:
-                write_json(run.directory / "sections.json", list(loop.sections))
+        if bundle is not None and run.processes.writes:
+            bundle.metrics = run.headline
+            bundle.save(run.directory / "bundle")
+        sections = run.examine(loop.sections)
+        if sections and run.processes.writes:
+            write_sections(run.directory, sections)
+
+
+def write_sections(directory: Path, sections: Sequence[Section]) -> None:
+    """Write the parts of the report that the loop made; pictures become files."""
+    rows = []
+    for section in sections:
+        row: dict[str, Any] = {"title": section.title}
+        if section.text:
+            row["text"] = section.text
+        if section.table is not None:
+            row["table"] = section.table.to_json()
+        if section.picture is not None:
+            row["picture"] = f"pictures/{slug(section.title)}.png"
+            file = directory / row["picture"]
+            file.parent.mkdir(exist_ok=True)
+            write_atomically(file, section.picture)
+        rows.append(row)
+    write_json(directory / "sections.json", rows)
+
+
+def slug(title: str) -> str:
+    """Return a title as a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def write_report(run: Run) -> Path | None:
@@ -259,11 +284,18 @@ def write_report(run: Run) -> Path | None:
 def load(path: str | Path) -> Bundle:
     """Load a bundle of any installed domain.
 
+    Args:
+        path: Its folder; or ``"detection:digits"``, one that a domain brings along.
+
     Raises:
         CheckpointError: It is damaged, or no bundle.
         PluginError: Its domain is not installed.
     """
-    return find_bundle(Path(path), PluginHost.from_environment(disabled=(), warn=warn))
+    host = PluginHost.from_environment(disabled=(), warn=warn)
+    domain, colon, name = str(path).partition(":")
+    if colon and not Path(path).exists() and domain in host.names():
+        return load_with(host.domain(domain), host.domain(domain).bundle_named(name))
+    return find_bundle(Path(path), host)
 
 
 def find_bundle(path: Path, host: PluginHost) -> Bundle:

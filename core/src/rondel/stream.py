@@ -20,13 +20,16 @@ from rondel.batcher import Batcher, FixedSize
 from rondel.errors import DataError, UsageError
 from rondel.processes import Processes
 from rondel.sample import (
+    Batched,
     Collate,
     KeyedSamples,
     PlanSampler,
     Rows,
     Unreadable,
+    has_names,
     is_tensors,
     misfitting,
+    named,
     outlive_signal,
     taken,
     unreadable_sample,
@@ -54,7 +57,8 @@ class Stream:
 
     Args:
         data: Tensors with one row per sample (one, or a tuple or dict of them), which are sliced
-            without a loader; or a map-style data set, which is loaded by worker processes.
+            without a loader; a data set in memory with ``batch_of(indices)``, which needs none
+            either; or a map-style data set, which is loaded by worker processes.
         batch_size: Samples per batch over all processes; or give a ``batcher``.
         name: In logs, counters and keys; two streams of a run need two names.
         shuffle: Draw a new order for every pass.
@@ -67,7 +71,7 @@ class Stream:
             each batch becomes ``(*batch, noise)``. Processes get their rows of the same draw.
 
     Raises:
-        UsageError: No data, or neither a batch size nor a batcher.
+        UsageError: No data, neither a batch size nor a batcher, or nothing to augment.
     """
 
     def __init__(
@@ -95,7 +99,14 @@ class Stream:
         self.noise = noise
         self._batcher = batcher or FixedSize(batch_size or 1, drop_last)
         tensors = is_tensors(data)
-        self._sliced = tensors and augment is None
+        self._batches_itself = isinstance(data, Batched)
+        if self._batches_itself and augment is not None:
+            raise UsageError(
+                "a data set that makes its own batches has no single samples to vary",
+                where=f"stream '{name}'",
+                hint="Vary the whole batch in batch_of or in the loss, or leave augment out.",
+            )
+        self._sliced = self._batches_itself or (tensors and augment is None)
         rows = Rows(data) if tensors else data
         self._keyed = KeyedSamples(rows, augment, name, Collate(collate))
         self._placed: Any = None
@@ -114,6 +125,10 @@ class Stream:
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self._keyed.samples)
+
+    def describe(self, index: int) -> str:
+        """Name a sample, for an error: its index, and what the data set says of it."""
+        return f"{index} ({named(self.data, index)})" if has_names(self.data) else str(index)
 
     def planned(self, passes: int, *, every: int = 1) -> Length:
         """Return how long a run over the data is, for ``run.update(total=...)``.
@@ -185,6 +200,9 @@ class Stream:
         self, plan: Sequence[Tensor], processes: Processes, start: int
     ) -> Iterator[tuple[Any, Tensor]]:
         """Slice tensors: no loader, no copy per batch where one permutation serves a pass."""
+        if self._batches_itself:
+            yield from self._gathered(plan[start:], processes)
+            return
         if self._placed is None:
             self._placed = to_device(self.data, processes.device)
         data = self._placed
@@ -207,8 +225,11 @@ class Stream:
         self, plan: Sequence[Tensor], processes: Processes
     ) -> Iterator[tuple[Any, Tensor]]:
         for indices in plan:
-            first, last = processes.share(len(indices))
-            yield taken(self._placed, indices[first:last].to(processes.device)), indices
+            mine = indices[slice(*processes.share(len(indices)))]
+            if self._batches_itself:
+                yield to_device(self.data.batch_of(mine), processes.device), indices
+            else:
+                yield taken(self._placed, mine.to(processes.device)), indices
 
     # -- by workers ----------------------------------------------------------------------------
 
@@ -292,6 +313,10 @@ class ReadyBatches:
     def plan(self, seed: int, number: int) -> Sequence[Any]:  # noqa: ARG002 - the order is fixed
         """Return one entry per batch."""
         return range(len(self._batches))
+
+    def describe(self, index: int) -> str:
+        """Name a sample, for an error."""
+        return str(index)
 
     def close(self) -> None:
         """Do nothing: there are no workers."""

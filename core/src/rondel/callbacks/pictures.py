@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import torch
-
 from rondel.callback import Callback
 from rondel.directory import write_atomically
-from rondel.keyed import apart, key
 
 if TYPE_CHECKING:
     from rondel.run import Run
@@ -34,14 +31,7 @@ class Pictures(Callback):
         """Draw and write one picture."""
         if not run.processes.writes:
             return
-        from rondel.run import evaluating
-
-        with (
-            apart(run.device, key(run.settings.seed, self.title)),
-            run.averaged(),
-            evaluating(run.modules.values()),
-            torch.no_grad(),
-        ):
+        with run.averaged(), run.examining(self.title):
             png = self.draw()
         folder = run.directory / "pictures"
         folder.mkdir(exist_ok=True)

@@ -77,7 +77,7 @@ def evaluate(app: App, bundle: Path, data: str | None) -> None:
     from rondel.cli.outcome import report_metrics
 
     path = None if data is None else Path(data.removeprefix("data="))
-    report_metrics(app, session.evaluate(_bundle_in(bundle), path, app.host))
+    report_metrics(app, session.evaluate(_bundle_in(app, bundle), path, app.host))
 
 
 @click.command("predict", short_help="Apply a trained model to inputs.")
@@ -90,7 +90,7 @@ def predict(app: App, bundle: Path, inputs: tuple[str, ...], *, out: Path | None
     """Apply the model of BUNDLE to INPUTS, which are files or, where it fits, plain text."""
     from rondel import session
 
-    session.predict(_bundle_in(bundle), inputs, out, app.host)
+    session.predict(_bundle_in(app, bundle), inputs, out, app.host)
 
 
 @click.command("export", short_help="Write a trained model for other programs.")
@@ -103,8 +103,9 @@ def export(app: App, bundle: Path, *, out: Path | None, format_: str) -> None:
     """Write the model of BUNDLE in a format that other programs read."""
     from rondel import session
 
-    folder = _bundle_in(bundle)
-    target = out if out is not None else folder.parent / f"{folder.name}.{format_}"
+    folder = _bundle_in(app, bundle)
+    beside = folder.parent if bundle.is_dir() else Path()
+    target = out if out is not None else beside / f"{folder.name}.{format_}"
     written = session.export(folder, target, format_, app.host)
     app.terminal.result(str(written))
     app.terminal.row("export", {"path": str(written), "format": format_})
@@ -149,9 +150,9 @@ VERBS: tuple[click.Command, ...] = (train, evaluate, predict, export, inspect, c
 """The shared verbs in the order of the help."""
 
 
-def _bundle_in(path: Path) -> Path:
-    """Accept a run directory in place of the bundle it holds."""
+def _bundle_in(app: App, path: Path) -> Path:
+    """Accept a run directory in place of the bundle it holds, or the name of one that comes along."""
     if not path.is_dir():
-        raise UsageError(f"{str(path)!r} is no bundle: there is no such folder")
+        return app.domain.bundle_named(str(path))
     inner = path / "bundle"
     return inner if inner.is_dir() else path

@@ -40,6 +40,15 @@ class Config(BaseModel):
         extra="forbid", frozen=True, validate_default=True, protected_namespaces=()
     )
 
+    @classmethod
+    def suiting(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003 - for subclasses
+        """Return defaults of other keys that suit what was chosen, such as the rate of a model.
+
+        Args:
+            values: What the layers set, nested and unchecked; only the outermost group is asked.
+        """
+        return {}
+
     @model_validator(mode="before")
     @classmethod
     def _fit_values(cls, values: Any) -> Any:

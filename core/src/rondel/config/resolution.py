@@ -33,15 +33,16 @@ class Resolved(Generic[C]):
 def resolve(model: type[C], layers: Sequence[Layer]) -> Resolved[C]:
     """Merge layers, later ones over earlier ones, and check them against a config model.
 
-    Groups and tables are merged key by key; lists are replaced as a whole.
+    Groups and tables are merged key by key; lists are replaced as a whole. Below all layers lies
+    what `Config.suiting` says of them.
 
     Raises:
         ConfigError: With every unknown key, wrong value and missing value of all layers.
     """
-    values: dict[str, Any] = {}
-    origins: dict[Path, str] = {}
-    for layer in layers:
-        _merge(values, _with_groups(model, layer.values), layer, (), origins)
+    values, origins = _merged(model, layers)
+    suiting = model.suiting(values)
+    if suiting:
+        values, origins = _merged(model, [Layer("default", suiting), *layers])
     try:
         config = model.model_validate(_over_defaults(model, values, None))
     except ValidationError as error:
@@ -49,6 +50,16 @@ def resolve(model: type[C], layers: Sequence[Layer]) -> Resolved[C]:
     return Resolved(
         config, {dotted(path): origins.get(path, "default") for path in _leaves(config, ())}
     )
+
+
+def _merged(
+    model: type[BaseModel], layers: Sequence[Layer]
+) -> tuple[dict[str, Any], dict[Path, str]]:
+    values: dict[str, Any] = {}
+    origins: dict[Path, str] = {}
+    for layer in layers:
+        _merge(values, _with_groups(model, layer.values), layer, (), origins)
+    return values, origins
 
 
 def _with_groups(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:

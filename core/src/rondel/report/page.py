@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_CONFIG_CHARS = 60_000
-SECTION_PICTURE_BYTES = 300_000
+SECTION_PICTURE_BYTES = 900_000
+"""Of all pictures of sections together; small ones leave room for the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +92,28 @@ def write_page(path: Path, page: str) -> Path:
     return path
 
 
-def render(template: str, view: Mapping[str, object]) -> str:
-    """Fill a template; everything from the run is escaped."""
+def render(
+    template: str,
+    view: Mapping[str, object],
+    *,
+    folder: Path | None = None,
+    filters: Mapping[str, Callable[..., object]] | None = None,
+) -> str:
+    """Fill a template; everything from the run is escaped.
+
+    Args:
+        template: Its file name.
+        view: What it shows.
+        folder: Templates that are looked for before those of the core; they may extend
+            ``layout.html`` and use the macros of ``parts.html``.
+        filters: Filters of those templates.
+    """
     with drawing_library("jinja2"):
         from markupsafe import Markup
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return (
-        _environment()
+        _environment(folder, filters or {})
         .get_template(template)
         .render(
             # the script is a file of this package, and the policy admits nothing but it
@@ -190,18 +205,18 @@ def run_commands(record: RunRecord) -> list[Command]:
     return commands
 
 
-def _environment() -> Environment:
+def _environment(folder: Path | None, filters: Mapping[str, Callable[..., object]]) -> Environment:
     with drawing_library("jinja2"):
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES] if folder is None else [folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=format_number, readable=readable, count=format_count, time=format_time
+        number=format_number, readable=readable, count=format_count, time=format_time, **filters
     )
     environment.globals["svg"] = _drawer()
     return environment
@@ -227,12 +242,13 @@ def _gallery(record: RunRecord) -> Gallery:
 
 
 def _sections(record: RunRecord) -> list[Section]:
-    shares = sum(1 for entry in record.sections if entry.get("picture")) or 1
+    sizes = [_file_bytes(record, entry.get("picture")) for entry in record.sections]
+    most = fair_share(sizes, SECTION_PICTURE_BYTES)
     made = []
     for entry in record.sections:
         text, table, wanted = entry.get("text"), entry.get("table"), entry.get("picture")
         paragraphs = str(text).strip().split("\n\n") if text else []
-        picture = _section_picture(record, wanted, SECTION_PICTURE_BYTES // shares)
+        picture = _section_picture(record, wanted, most)
         made.append(
             Section(
                 title=str(entry.get("title") or "Section"),
@@ -243,6 +259,24 @@ def _sections(record: RunRecord) -> list[Section]:
             )
         )
     return made
+
+
+def fair_share(sizes: Sequence[int], total: int) -> int:
+    """Return the largest size that everything is cut down to so that all of it fits."""
+    rest, left = total, sorted(size for size in sizes if size)
+    for place, size in enumerate(left):
+        share = rest // (len(left) - place)
+        if size > share:
+            return share
+        rest -= size
+    return total
+
+
+def _file_bytes(record: RunRecord, name: object) -> int:
+    try:
+        return (record.directory / str(name)).stat().st_size if name else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def _section_table(entry: Json) -> Table | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from rondel import Baseline
+from rondel import Baseline, Section, Table
 from rondel.errors import ConfigError
 from rondel_gan.config import GanConfig
 from rondel_gan.data.images import Split, split
@@ -50,7 +49,7 @@ def build(config: GanConfig) -> Adversarial:
     loop.data = images.manifest
     references = measure_references(config, parts, generator, quality)
     loop.baseline = Baseline(*min(references.guesses.items(), key=lambda g: g[1]["frechet"]))
-    loop.sections = (describe_protocol(config, parts, quality, references),)
+    loop.protocol = describe_protocol(config, parts, quality, references)
     return loop
 
 
@@ -91,7 +90,7 @@ def pixel_gaussian(images: Tensor, count: int, *, seed: int = 0) -> Tensor:
 
 def describe_protocol(
     config: GanConfig, parts: Split, quality: SampleQuality, references: References
-) -> dict[str, Any]:
+) -> Section:
     """Say in the report what the numbers mean, and what stands beside them."""
     count = config.evaluation.samples
     text = (
@@ -105,11 +104,11 @@ def describe_protocol(
     names = list(references.real)
     rows = {f"training images (floor, n={min(count, len(parts.train))})": references.real}
     rows |= references.guesses
-    table = {
-        "columns": ["", *names],
-        "rows": [[title, *(values[name] for name in names)] for title, values in rows.items()],
-    }
-    return {"title": "How samples are measured", "text": text, "table": table}
+    table = Table(
+        columns=["", *names],
+        rows=[[title, *(values[name] for name in names)] for title, values in rows.items()],
+    )
+    return Section("How samples are measured", text=text, table=table)
 
 
 def describe_proxy(proxy: Proxy, parts: Split) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rondel import Bundle, DataManifest
 from rondel.errors import DataError, UsageError
 from rondel.metric import merged
+from rondel.spreadsheet import guarded
 from rondel_tabular.config import TabularConfig
 from rondel_tabular.data.dataset import Dataset, divide, encode, labelled
 from rondel_tabular.data.readers import checked, read_table
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = "pd.DataFrame | Path | str | Sequence[Mapping[str, Any]]"
 CHUNK_ROWS = 65_536
-FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a cell for a formula."""
 
 
 class TabularBundle(Bundle):
@@ -226,8 +225,3 @@ def harmless(frame: pd.DataFrame) -> pd.DataFrame:
 def is_number(kind: Any) -> bool:
     """Tell whether a column type holds numbers or booleans."""
     return getattr(kind, "kind", "O") in "biuf"
-
-
-def guarded(value: Any) -> Any:
-    """Put an apostrophe in front of a text that begins like a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_MARKS) else value

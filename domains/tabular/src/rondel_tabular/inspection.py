@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
+from rondel import Section, Table
 from rondel_tabular.config import TabularConfig
 from rondel_tabular.data.dataset import Dataset, prepare
 from rondel_tabular.data.schema import Column
@@ -38,23 +38,19 @@ def inspect(config: TabularConfig) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
-def sections_of(dataset: Dataset) -> tuple[Mapping[str, Any], ...]:
+def sections_of(dataset: Dataset) -> tuple[Section, ...]:
     """Return the tables of a report: columns, target, and what was left out."""
-    sections: list[Mapping[str, Any]] = [
-        {"title": "Columns", "table": table_of(HEADERS, column_rows(dataset))},
-        {"title": "Target", "text": "\n\n".join(line.strip() for line in target_lines(dataset))},
+    about_target = "\n\n".join(line.strip() for line in target_lines(dataset))
+    sections = [
+        Section("Columns", table=Table(HEADERS, column_rows(dataset))),
+        Section("Target", text=about_target),
     ]
     if dataset.dropped:
         rows = list(dataset.dropped.items())
-        sections.append({"title": "Left out", "table": table_of(("column", "because"), rows)})
+        sections.append(Section("Left out", table=Table(("column", "because"), rows)))
     if dataset.notes:
-        sections.append({"title": "Notes on the data", "text": "\n\n".join(dataset.notes)})
+        sections.append(Section("Notes on the data", text="\n\n".join(dataset.notes)))
     return tuple(sections)
-
-
-def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return a table of the report."""
-    return {"columns": list(columns), "rows": [list(row) for row in rows]}
 
 
 def column_rows(dataset: Dataset) -> list[tuple[str, ...]]:

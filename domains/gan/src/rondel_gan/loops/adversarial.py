@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from rondel import Loop, Loss, Run, Stream, Watch
+from rondel import Loop, Loss, Run, Section, Stream, Watch
 from rondel_gan import losses
 from rondel_gan.bundle import GanBundle
 from rondel_gan.config import GanConfig
@@ -29,6 +31,8 @@ class Adversarial(Loop):
     """
 
     watch = Watch("frechet", "min")
+    protocol: Section | None = None
+    """What the numbers of the evaluation mean, and what stands beside them."""
 
     def __init__(
         self,
@@ -93,6 +97,10 @@ class Adversarial(Loop):
         """Measure samples of the same noise each time; every process measures all of them."""
         count = self.config.evaluation.samples
         return self.quality.measure(sample(self.generator, count, seed=run.settings.seed))
+
+    def sections(self, run: Run) -> Sequence[Section]:  # noqa: ARG002 - nothing is looked at again
+        """Say in the report how samples are measured."""
+        return () if self.protocol is None else (self.protocol,)
 
     def picture(self) -> bytes:
         """Draw a grid of samples, a PNG; the same noise each time."""

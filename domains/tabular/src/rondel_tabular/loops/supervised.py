@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rondel import Baseline, DataManifest, Loop, Loss, Run, Stream, Watch
+from rondel import Baseline, DataManifest, Loop, Loss, Run, Section, Stream, Watch
 from rondel_tabular.bundle import TabularBundle
 from rondel_tabular.config import TabularConfig
 from rondel_tabular.data.dataset import Dataset
@@ -41,7 +41,6 @@ class Supervised(Loop):
         self.task = dataset.target.task
         self.data, self.baseline = data, baseline
         self.watch = Watch(config.watch, "min" if config.watch in LOWER_IS_BETTER else "max")
-        self.sections = sections_of(dataset)
         hides = dataset.schema.levels and config.unknown_rate
         self.training = Stream(
             dataset.train.tensors,
@@ -80,6 +79,10 @@ class Supervised(Loop):
         for numbers, levels, targets in run.batches(self.validation):
             metrics.update(self.model(numbers, levels), targets)
         return metrics.by_name
+
+    def sections(self, run: Run) -> Sequence[Section]:  # noqa: ARG002 - the table says it all
+        """Describe columns and target in the report."""
+        return sections_of(self.dataset)
 
     def bundle(self) -> TabularBundle:
         """Return the network with its present weights, the schema and the target."""

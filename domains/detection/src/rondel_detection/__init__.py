@@ -1,0 +1,1 @@
+"""Detection for rondel: label exports in, a trained, evaluated and explained detector out."""

@@ -1,0 +1,1 @@
+"""From label files to batches: tables, formats, checks, samples, augmentation."""

@@ -1,0 +1,1 @@
+"""The page that shows a data set: its template, its charts and its pictures."""

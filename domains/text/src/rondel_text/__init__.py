@@ -1,0 +1,1 @@
+"""Text for rondel: loops for classifiers, taggers, language models and embeddings."""

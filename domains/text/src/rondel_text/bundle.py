@@ -1,0 +1,304 @@
+"""A trained text model as a folder: predict, evaluate, export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import nn
+
+from rondel import Bundle, DataManifest
+from rondel.batch import to_device
+from rondel.errors import DataError, UsageError
+from rondel.metric import merged
+from rondel.spreadsheet import guarded
+from rondel_text.config import TextConfig
+from rondel_text.data.faults import Fault, empty_texts, sound
+from rondel_text.data.reading import read_rows, recognise
+from rondel_text.data.rows import Rows
+from rondel_text.data.source import gather, with_sound_words, with_words
+from rondel_text.data.tagged import WORDS, wrong_words
+from rondel_text.data.text_set import TextSet
+from rondel_text.models.catalogue import rebuilt
+from rondel_text.models.text_model import TextModel
+from rondel_text.tasks import Masked, Task, task_of
+from rondel_text.tokenizers import Tokenizer, tokenizer_of
+
+IN_MEMORY = "the given texts"
+
+
+class TextBundle(Bundle):
+    """Predicts what a model has learnt of texts.
+
+    ``facts`` hold task, tokenizer and architecture as plain values; all are there as attributes.
+    """
+
+    domain: ClassVar[str] = "text"
+
+    @classmethod
+    def of(
+        cls,
+        config: TextConfig,
+        model: TextModel,
+        *,
+        tokenizer: Tokenizer,
+        task: Task,
+        data: DataManifest | None = None,
+    ) -> TextBundle:
+        """Make the bundle of a model as it is now."""
+        facts = {
+            "task": task.to_facts(),
+            "tokenizer": tokenizer.to_facts(),
+            "architecture": model.to_facts(),
+        }
+        config_values = config.model_dump(mode="json")
+        return cls(config=config_values, facts=facts, modules={"model": model}, data=data)
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, nn.Module]:  # noqa: ARG003 - the facts say it all
+        """Build the model, with any weights."""
+        return {"model": rebuilt(facts["architecture"])}
+
+    @property
+    def settings(self) -> TextConfig:
+        """The config that it was trained with."""
+        return TextConfig.model_validate(self.config)
+
+    @property
+    def task(self) -> Task:
+        """What it has learnt."""
+        return task_of(self.facts["task"])
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What it reads."""
+        return tokenizer_of(self.facts["tokenizer"])
+
+    @property
+    def model(self) -> TextModel:
+        """The model, in evaluation mode."""
+        return cast(TextModel, self.modules["model"].eval())
+
+    def predict(
+        self, inputs: str | Sequence[Any] | Rows, *, batch_size: int = 32
+    ) -> list[dict[str, Any]]:
+        """Predict for texts.
+
+            bundle.predict("What a film!")[0]["label"]
+
+        Args:
+            inputs: A text, several, or rows. A pair of texts is a tuple; for a tagger a text is
+                split into words, or a list of words is given.
+            batch_size: Texts that are computed together.
+
+        Returns:
+            What the task predicts for each text: ``label`` and ``probabilities``, ``labels``,
+            ``value``, ``tags`` and ``entities``.
+
+        Raises:
+            DataError: A text is empty, or no text.
+            UsageError: There are none.
+        """
+        rows = self._worded(inputs if isinstance(inputs, Rows) else self._rows(inputs))
+        check_texts(rows, self.task)
+        made = self.task.encode_inputs(rows, self.tokenizer)
+        return list(self._predictions(made, batch_size))
+
+    def _rows(self, inputs: str | Sequence[Any]) -> Rows:
+        items = [inputs] if isinstance(inputs, str) else list(inputs)
+        if not items:
+            raise UsageError("there are no texts to predict for", hint="Give one or more.")
+        columns = self.task.columns
+        if self.task.kind == "tokens" and not isinstance(items[0], str):
+            return Rows.of({WORDS: items}, name=IN_MEMORY)
+        if columns.pair is None:
+            return Rows.of({columns.text: items}, name=IN_MEMORY)
+        if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+            raise UsageError(
+                "the model compares pairs of texts", hint="Give tuples of two: (text, text)."
+            )
+        first, second = zip(*items, strict=True)
+        return Rows.of({columns.text: first, columns.pair: second}, name=IN_MEMORY)
+
+    def _worded(self, rows: Rows) -> Rows:
+        """Split the texts of a tagger into words."""
+        return with_words(rows, self.task.columns) if self.task.kind == "tokens" else rows
+
+    @torch.no_grad()
+    def _predictions(self, made: TextSet, batch_size: int) -> Iterator[dict[str, Any]]:
+        model, task = self.model, self.task
+        device = next(model.parameters()).device
+        for rows in torch.split(torch.arange(len(made)), batch_size):
+            texts, *extra = to_device(made.batch_of(rows), device)
+            yield from task.predictions(model, texts, *extra)
+
+    def predict_files(self, inputs: Sequence[str], out: Path | None) -> str:
+        """Predict for files, for lines of standard input (``-``), or for texts as they stand.
+
+        A word that is no path is a text. The answer is JSON Lines, one row for each text; or CSV,
+        if ``out`` ends in .csv.
+
+        Raises:
+            DataError: A file cannot be read.
+        """
+        if not inputs:
+            raise UsageError("there is nothing to predict for", hint="Name files, texts, or -.")
+        answers: list[dict[str, Any]] = []
+        for word in inputs:
+            rows = self._worded(self._rows_of(word))
+            for row, found in enumerate(self.predict(rows)):
+                answers.append({**self._shown(rows, row), **found})
+        if out is None:
+            return lines_of(answers)
+        text = table_of(answers) if out.suffix.lower() == ".csv" else lines_of(answers)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+        return f"{len(answers)} predictions written to {out}"
+
+    def _rows_of(self, word: str) -> Rows:
+        """Return what a word of the command line means as rows."""
+        if word == "-":
+            lines = [line.rstrip("\n") for line in sys.stdin]
+            numbers = [n for n, line in enumerate(lines, 1) if line.strip()]
+            kept = [lines[n - 1] for n in numbers]
+            if not kept:
+                raise DataError("standard input holds no text")
+            return Rows({self.task.columns.text: kept}, ("stdin",), [0] * len(kept), numbers)
+        if is_path(word):
+            return self._read(Path(word))
+        return self._rows(word)
+
+    def _read(self, path: Path) -> Rows:
+        """Read rows; what a document of plain text is, the training has said."""
+        plain = recognise(path) == "text"
+        return read_rows(path, documents=self.settings.documents if plain else "file")
+
+    def _shown(self, rows: Rows, row: int) -> dict[str, Any]:
+        """Return what tells a row in the answer: its place, and its text."""
+        column = WORDS if WORDS in rows.columns else self.task.columns.text
+        return {"row": rows.where(row), column: rows.columns.get(column, [""] * len(rows))[row]}
+
+    def evaluate(self, data: Path | None) -> dict[str, float]:
+        """Return the metrics on labelled texts, or on those that validated in training.
+
+        Raises:
+            DataError: They cannot be read, hold an unknown label, or are not those of the training.
+        """
+        config, task = self.settings, self.task
+        rows = self._validation() if data is None else self._read(data)
+        if task.kind == "tokens":
+            rows, _ = with_sound_words(rows, task.columns, config.bad_rows)
+        # what the training left out is left out again; an unknown label of a new file is an error
+        strangers = task.strangers(rows) if data is None else ()
+        found = (*task.faults(rows, task.columns), *strangers)
+        rows, _ = sound(rows, found, config.bad_rows)
+        return measured(self.model, task, task.encode(rows, self.tokenizer))
+
+    def _validation(self) -> Rows:
+        """Return the rows that validated in training."""
+        parts = gather(self.settings)
+        changes = [] if self.data is None else self.data.difference(parts.manifest)
+        if changes:
+            raise DataError(
+                f"the data is no longer what the model was trained on: {'; '.join(changes[:3])}",
+                where=parts.name,
+                hint="Restore it, or name other data: rondel text evaluate BUNDLE DATA.",
+            )
+        return parts.valid
+
+    def export(self, out: Path, format: str) -> Path:  # noqa: A002 - the command line's own word
+        """Write the model as a ``transformers`` folder or as ``onnx``, once it is found equal.
+
+        Raises:
+            UsageError: It cannot be exported like that; the reason is given.
+            RondelError: The exported model computes something else.
+        """
+        from rondel_text.exporting import export  # which needs transformers
+
+        return export(self.model, self.tokenizer, self.task, out, format)
+
+
+def is_path(word: str) -> bool:
+    """Tell whether a word names a file or folder; an empty or a very long one does not."""
+    try:
+        return bool(word.strip()) and Path(word).exists()
+    except OSError:  # longer than any name
+        return False
+
+
+def check_texts(rows: Rows, task: Task) -> None:
+    """Refuse rows without a text, or without the second one of a pair.
+
+    Raises:
+        DataError: Names the first of them.
+    """
+    columns = task.columns
+    for column in (WORDS,) if task.kind == "tokens" else (columns.text, columns.pair):
+        if column is None:
+            continue
+        found = rows.columns.get(column)
+        if found is None:
+            raise DataError(
+                f"there is no column {column!r}; there are {', '.join(map(repr, rows.columns))}",
+                where=rows.files[0],
+                hint=f"The model was trained on a column {column!r}.",
+            )
+        faults = word_faults(found) if column == WORDS else empty_texts(column, found)
+        for fault in faults:
+            where = f"{rows.where(fault.row)}, column {column!r}"
+            raise DataError(fault.what, where=where, hint="Leave it out.")
+
+
+def word_faults(found: Sequence[Any]) -> Iterator[Fault]:
+    """Yield the rows of a tagger whose words are none."""
+    for row, words in enumerate(found):
+        wrong = wrong_words(words)
+        if wrong is not None:
+            yield Fault(row, WORDS, wrong)
+
+
+@torch.no_grad()
+def measured(
+    model: TextModel, task: Task, texts: TextSet, batch_size: int = 32
+) -> dict[str, float]:
+    """Return the metrics of a model on a set."""
+    scores = task.scores()
+    device = next(model.parameters()).device
+    made = task.judged(texts) if isinstance(task, Masked) else texts
+    for rows in torch.split(torch.arange(len(made)), batch_size):
+        batch, *targets = to_device(made.batch_of(rows), device)
+        scores.update(model, batch, *targets)
+    return merged(scores.by_name, [])
+
+
+def lines_of(answers: Sequence[Mapping[str, Any]]) -> str:
+    """Return answers as JSON Lines."""
+    return "\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers) + "\n"
+
+
+def table_of(answers: Sequence[Mapping[str, Any]]) -> str:
+    """Return answers as CSV; what is nested becomes columns or JSON, formulas are made harmless."""
+    flat = [dict(flattened(answer)) for answer in answers]
+    columns = dict.fromkeys(name for row in flat for name in row)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(columns), lineterminator="\n")
+    writer.writerow({name: guarded(name) for name in columns})
+    writer.writerows({name: guarded(value) for name, value in row.items()} for row in flat)
+    return out.getvalue()
+
+
+def flattened(answer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the cells of an answer."""
+    for name, value in answer.items():
+        if name == "probabilities":
+            yield from ((f"probability_{label}", share) for label, share in value.items())
+        elif isinstance(value, list):
+            yield name, json.dumps(value, ensure_ascii=False)
+        else:
+            yield name, value

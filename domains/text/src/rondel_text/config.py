@@ -1,0 +1,164 @@
+"""The config keys of the domain 'text'; imports neither torch nor transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rondel.config import Config, setting
+from rondel.settings import DomainConfig, OptimizerConfig, ScheduleConfig, UpdateConfig
+
+TaskName = Literal["classification", "multilabel", "regression", "tokens", "causal", "masked"]
+LoopName = Literal["finetune", "pretrain", "gradual", "pretrain_then_finetune"]
+DatasetName = Literal["docstrings", "code", "topics"]
+
+DATASETS: Mapping[str, DatasetName] = {
+    "tokens": "code",
+    "causal": "topics",
+    "masked": "topics",
+    "classification": "docstrings",
+}
+"""The embedded set of a task that is asked for without data."""
+TASKS: Mapping[str, TaskName] = {
+    "docstrings": "classification",
+    "code": "tokens",
+    "topics": "causal",
+}
+"""The task of an embedded set that is asked for without one."""
+
+
+class ModelConfig(Config):
+    """Which model, and how large one from scratch is."""
+
+    name: str = setting(
+        "auto",
+        help="'auto' and 'small' are the task's own small model; 'bert' and 'gpt2' are made from "
+        "scratch; 'minilm' is the installed package; or a local folder of transformers.",
+    )
+    width: int | None = setting(None, help="Width of a model from scratch.", ge=4)
+    layers: int = setting(2, help="Layers of a transformer from scratch.", ge=1)
+    heads: int = setting(4, help="Attention heads of a transformer from scratch.", ge=1)
+    vocabulary: int = setting(4000, help="Subwords learnt for a transformer from scratch.", ge=300)
+    buckets: int = setting(1 << 16, help="Numbers that pieces of words are hashed into.", ge=2)
+    dropout: float | None = setting(
+        None, help="Share left out in training, everywhere; by default the model's own.", ge=0, lt=1
+    )
+    padding: Literal["auto", "padded"] = setting(
+        "auto", help="'auto' computes no padding where that is exact, 'padded' always does."
+    )
+
+
+class PretrainingConfig(Config):
+    """The first phase of pretrain_then_finetune, on the texts without their labels."""
+
+    epochs: int = setting(4, help="Passes over the texts.", ge=1)
+    update: UpdateConfig = setting(
+        UpdateConfig(
+            optimizer=OptimizerConfig(name="muon", lr=2e-3, weight_decay=0.01),
+            schedule=ScheduleConfig(name="one_cycle", peak=0.1),
+            clip_norm=1.0,
+        ),
+        help="How the model is updated in it.",
+    )
+
+
+class GradualConfig(Config):
+    """Gradual unfreezing (Howard and Ruder, 2018: ULMFiT, section 3.3)."""
+
+    decay: float = setting(
+        2.6, help="The learning rate of each layer over that of the layer below.", ge=1
+    )
+    epochs: int = setting(1, help="Passes over the texts per stage, before the last.", ge=1)
+
+
+def text_update() -> UpdateConfig:
+    """Return the default of all loops."""
+    return UpdateConfig(
+        optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=0.01),
+        schedule=ScheduleConfig(name="one_cycle", peak=0.1),
+        clip_norm=1.0,
+    )
+
+
+def recipe(
+    lr: float, *, weight_decay: float = 0.01, ema: float | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Return settings with AdamW at a learning rate and a shorter memory of squares."""
+    optimizer = {"lr": lr, "weight_decay": weight_decay, "betas": (0.9, 0.99)}
+    return {"update": {"optimizer": optimizer, "ema": ema}, **settings}
+
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "classification": recipe(1e-2, weight_decay=0.1, epochs=6),
+    "tokens": recipe(1e-2, epochs=2, batching="buckets"),
+    "causal": recipe(1e-2, ema=0.98, epochs=3, batch_size=16, max_length=129, context=64),
+}
+"""Measured settings of the small model of each task."""
+LARGE: Mapping[str, Any] = {"update": {"optimizer": {"lr": 1e-4}}}
+"""Settings of models that were trained before."""
+
+
+class TextConfig(DomainConfig):
+    """A model, the texts it learns from, and the loop that trains it."""
+
+    dataset: Literal["auto"] | DatasetName = setting(
+        "auto", help="The embedded set, without DATA; 'auto' is that of the task."
+    )
+    task: Literal["auto"] | TaskName = setting(
+        "auto", help="What is learnt; 'auto' looks at the columns."
+    )
+    loop: Literal["auto"] | LoopName = setting("auto", help="The training loop.")
+    format: str | None = setting(None, help="Format of the files; by default recognised.")
+    documents: Literal["file", "line", "blank"] = setting(
+        "file", help="What a document of plain text is."
+    )
+    text: str = setting("text", help="Column of the text.")
+    pair: str | None = setting(None, help="Column of the second text of a pair.")
+    label: str = setting("label", help="Column of the class, labels or number.")
+    validation: Path | None = setting(None, help="Files to evaluate on, beside DATA.")
+    held_out: float = setting(
+        0.2, help="Share held out for evaluation where the data has no split.", gt=0, lt=1
+    )
+    bad_rows: Literal["stop", "drop"] = setting("stop", help="What an unusable row does.")
+    max_length: int | None = setting(None, help="Most tokens of a text.", ge=4)
+    context: int = setting(
+        0, help="Tokens that a window to evaluate on repeats from the one before.", ge=0
+    )
+    batching: Literal["random", "buckets", "budget"] = setting(
+        "random", help="Batches of any texts, of similar length, or of at most 'tokens' tokens."
+    )
+    batch_size: int = setting(32, help="Texts per update.", ge=1)
+    tokens: int = setting(4096, help="Tokens per update, padding included, of 'budget'.", ge=1)
+    smoothing: float = setting(
+        0.0, help="Share of a class's target that is given to all classes.", ge=0, lt=1
+    )
+    epochs: int = setting(10, help="Passes over the training texts.", ge=0, resumable=True)
+    evaluate_every: int = setting(1, help="Epochs between evaluations.", ge=1)
+    model: ModelConfig = setting(ModelConfig(), help="The model.")
+    update: UpdateConfig = setting(text_update(), help="How the model is updated.")
+    gradual: GradualConfig = setting(GradualConfig(), help="The loop of gradual unfreezing.")
+    pretraining: PretrainingConfig = setting(
+        PretrainingConfig(), help="The first phase of pretrain_then_finetune."
+    )
+
+    @classmethod
+    def suiting(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the measured settings of the task's small model, or those of a trained model."""
+        model = values.get("model")
+        name = model.get("name", "auto") if isinstance(model, Mapping) else "auto"
+        if name in ("bert", "gpt2"):
+            return {}
+        if name not in ("auto", "small"):
+            return LARGE
+        return RECIPES.get(task_in(values), {})
+
+
+def task_in(values: Mapping[str, Any]) -> str:
+    """Return the task that config values ask for, if they say it."""
+    task, dataset = values.get("task", "auto"), values.get("dataset", "auto")
+    if task != "auto":
+        return str(task)
+    if dataset != "auto":
+        return str(TASKS.get(str(dataset), "auto"))
+    return "auto" if values.get("data") is not None else "classification"

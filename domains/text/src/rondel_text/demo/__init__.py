@@ -1,0 +1,1 @@
+"""Sets that come along: real text of the machine it runs on, no download."""

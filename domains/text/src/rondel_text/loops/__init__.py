@@ -1,0 +1,1 @@
+"""Loop structures for text, one file each."""

@@ -1,0 +1,89 @@
+"""What the loops of this package share: the loss, the evaluation, the report, the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from rondel import Loop, Loss, Run, Section
+from rondel_text.bundle import TextBundle
+from rondel_text.config import TextConfig
+from rondel_text.data.batch import Texts
+from rondel_text.explanation import explain
+from rondel_text.loops.material import Material
+from rondel_text.models.text_model import TextModel
+from rondel_text.tasks.task import Scores
+
+
+class TextLoop(Loop):
+    """A loop that trains a text model; subclasses say when what is trained.
+
+    Args:
+        config: The config of the domain.
+        model: What is trained.
+        material: What it learns from, and is measured on.
+    """
+
+    def __init__(self, config: TextConfig, model: TextModel, material: Material) -> None:
+        self.config = config
+        self.model = model
+        self.material = material
+        self.task = material.task
+        self.watch = material.task.watch
+        self.data = material.manifest
+
+    def loss(self, texts: Texts, *targets: Tensor) -> Loss:
+        """Return the loss of the task on a batch."""
+        return self.task.loss(self.model, texts, *targets)
+
+    def evaluate(self, run: Run) -> Mapping[str, Any]:
+        """Measure the model on the validation texts."""
+        return self.measured(run).by_name
+
+    def measured(self, run: Run) -> Scores:
+        """Return the metrics of this process' share of the validation texts."""
+        scores = self.task.scores()
+        for texts, *targets in run.batches(self.material.validation):
+            if len(texts.ids):  # a short last batch may leave a process nothing
+                scores.update(self.model, texts, *targets)
+        return scores
+
+    def introduce(self, run: Run) -> None:
+        """Say what was made of the data, and what is to be beaten."""
+        material = self.material
+        cut = int((material.train.encoded.cut > 0).sum())
+        run.say(
+            f"{self.task.kind} on {len(material.train):,} texts, evaluated on "
+            f"{len(material.valid):,}; computed {self.model.reading}."
+        )
+        if cut:
+            run.say(
+                f"{cut:,} of {len(material.train):,} texts are longer than "
+                f"{material.tokenizer.longest} tokens: their ends are not read (max_length)."
+            )
+        for note in material.notes:
+            run.say(note)
+        for baseline in material.baselines:
+            value = baseline.values.get(self.watch.metric) if self.watch else None
+            if value is not None and self.watch:
+                run.say(f"To be beaten: {baseline.name}, {self.watch.metric} {value:.4g}.")
+
+    def is_due(self, run: Run, epoch: int, epochs: int) -> bool:
+        """Tell whether to evaluate after an epoch: as often as the config says, and at the end."""
+        return run.every(self.config.evaluate_every) or epoch == epochs - 1
+
+    def sections(self, run: Run) -> Sequence[Section]:
+        """Look at the best state once more: tables, curves, examples."""
+        return explain(self.model, self.material, run, self.measured(run))
+
+    def bundle(self) -> TextBundle:
+        """Return the model with its tokenizer and its task."""
+        return TextBundle.of(
+            self.config,
+            self.model,
+            tokenizer=self.material.tokenizer,
+            task=self.task,
+            data=self.data,
+        )

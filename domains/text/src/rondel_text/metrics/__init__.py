@@ -1,0 +1,1 @@
+"""How text models are measured: streaming, and equal to the reference packages."""

@@ -1,0 +1,1 @@
+"""What is trained: small models of our own, and those of transformers."""

@@ -1,0 +1,106 @@
+"""The small models of this package, as the loops see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from rondel_text.data.batch import Texts
+from rondel_text.models.bag import BagClassifier
+from rondel_text.models.recurrent import ByteModel
+from rondel_text.models.tagger import Tagger
+from rondel_text.models.text_model import TextModel
+
+
+class SmallModel(TextModel):
+    """One of the small models.
+
+    Args:
+        settings: What it is built from, plain values.
+    """
+
+    kind: str
+    reading = "padded"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def to_facts(self) -> dict[str, Any]:
+        """Return the settings."""
+        return {"kind": self.kind, **self.settings}
+
+
+class Bag(SmallModel):
+    """`BagClassifier`, for whole texts."""
+
+    kind = "bag"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.network = BagClassifier(**settings)
+
+    def forward(self, texts: Texts) -> Tensor:
+        """Return logits (B, C)."""
+        logits: Tensor = self.network(texts.ids, texts.lengths)
+        return logits
+
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """Return the output, then the vectors."""
+        return [[self.network.output], [self.network.vectors]]
+
+
+class WordTagger(SmallModel):
+    """`Tagger`, for words."""
+
+    kind = "tagger"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.network = Tagger(**settings)
+
+    def forward(self, texts: Texts) -> Tensor:
+        """Return logits (B, L, C)."""
+        assert texts.letters is not None, "the tokenizer of words spells"
+        logits: Tensor = self.network(texts.ids, texts.letters, texts.lengths)
+        return logits
+
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """Return the output, the recurrent layers, then words and letters."""
+        network = self.network
+        return [[network.output], [network.context], [network.words, network.spelling]]
+
+
+class ByteLanguage(SmallModel):
+    """`ByteModel`, which tells the next byte."""
+
+    kind = "bytes"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.network = ByteModel(**settings)
+
+    def at(self, texts: Texts, chosen: Tensor) -> Tensor:
+        """Return logits (K, 256) of the byte behind each chosen one."""
+        logits, _ = self.network(texts.ids)
+        found: Tensor = logits[chosen]
+        return found
+
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """Return the output, the recurrent layers, then the vectors of bytes."""
+        network = self.network
+        layers = [[layer] for layer in reversed(network.layers)]
+        return [[network.output, network.norm], *layers, [network.history]]
+
+
+SMALL: Mapping[str, type[SmallModel]] = {
+    model.kind: model for model in (Bag, WordTagger, ByteLanguage)
+}
+
+
+def small_model(facts: Mapping[str, Any]) -> SmallModel:
+    """Build a small model of its facts."""
+    settings = {name: value for name, value in facts.items() if name != "kind"}
+    return SMALL[facts["kind"]](**settings)
