@@ -268,6 +268,36 @@ def test_counts_beyond_what_bfloat16_can_hold_are_exact() -> None:
     assert module.bias.grad.item() == expected.item() != 0.25
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 5])
+def test_the_gradient_of_a_batch_moves_nothing(pieces: int) -> None:
+    x, y = samples(7, torch.float64)
+    oracle, module = network(torch.float64), network(torch.float64)
+    torch.autograd.backward(F.cross_entropy(oracle(x), y))
+    update, before = make(module, micro_batches=pieces), weights_of(module)
+    found = update.gradient(cross_entropy(module), x, y)
+    assert_same(found, grads_of(oracle), 1e-12)
+    assert_same(weights_of(module), before, 0.0)
+    assert update.updates == 0
+    assert not grads_of(module)
+    update(cross_entropy(module), x, y)  # is not the sum of both
+    assert_same(grads_of(module), found, 1e-12)
+
+
+def test_the_gradient_of_what_a_loss_does_not_reach_is_zero() -> None:
+    module = nn.ModuleList([nn.Linear(4, 2), nn.Linear(4, 2)])
+    found = make(module).gradient(lambda x: module[0](x).sum(), samples(3)[0])
+    assert [gradient.abs().sum().item() > 0 for gradient in found] == [True, True, False, False]
+    assert [gradient.shape for gradient in found] == [p.shape for p in module.parameters()]
+
+
+def test_the_gradient_in_half_precision_is_not_scaled() -> None:
+    x, y = samples(7)
+    oracle, module = network(), network()
+    torch.autograd.backward(F.cross_entropy(oracle(x), y))
+    found = make(module, Engine(torch.float16)).gradient(cross_entropy(module), x, y)
+    assert_same(found, grads_of(oracle), 1e-2)
+
+
 @pytest.mark.parametrize("pieces", [1, 4])
 def test_gather_adds_gradients_and_steps_once(pieces: int) -> None:
     x, y = samples(8, torch.float64)

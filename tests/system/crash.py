@@ -83,6 +83,7 @@ def programs(folder: Path) -> dict[str, Program]:
         ),
     }
     found |= {f"detection-{loop}": detection(loop, *words) for loop, words in LOOPS.items()}
+    found |= {f"text-{loop}": text(loop, *words) for loop, words in TEXT_LOOPS.items()}
     for workers in (0, 2):
         words = ("{run}", f"workers={workers}")
         found[f"phases-{workers}"] = Program(phases, words, (*words, "resume"))
@@ -105,6 +106,26 @@ def detection(loop: str, *words: str) -> Program:
     data = (f"data={tiny / 'labels.json'}", f"images={tiny / 'pictures'}", "image_size=64")
     small = ("model.width=0.25", "epochs=4", "batch_size=4", "run.log_every=3")
     return Program.of_domain("detection", f"loop={loop}", *data, *small, *words, OFTEN)
+
+
+TINY_TEXT = HERE.parent / "text" / "tiny"
+BERT = ("model.name=bert", "model.width=16", "model.heads=2", "model.vocabulary=400")
+TEXT_LOOPS = {
+    "finetune": (f"data={TINY_TEXT / 'topics.csv'}", "model.buckets=4096", "update.ema=0.9"),
+    "pretrain": (
+        f"data={TINY_TEXT / 'topics.csv'}",
+        *("task=causal", "model.width=16", "context=8", "batching=budget", "tokens=384"),
+    ),
+    "gradual": (f"data={TINY_TEXT / 'tags.conllu'}", "epochs=5", *BERT),
+    "pretrain_then_finetune": (f"data={TINY_TEXT / 'topics.csv'}", "pretraining.epochs=2", *BERT),
+}
+"""The loops of the text domain, each with what makes it interesting."""
+
+
+def text(loop: str, *words: str) -> Program:
+    """Train on a hundred short texts."""
+    small = ("max_length=24", "epochs=3", "batch_size=16", "run.log_every=3")
+    return Program.of_domain("text", f"loop={loop}", *small, *words, OFTEN)
 
 
 def write_images(file: Path) -> None:

@@ -19,7 +19,8 @@ KILLS = {
     "gan": 20,
     "phases-0": 8,
     "phases-2": 4,
-    **{f"detection-{loop}": 4 for loop in crash.LOOPS},
+    **{f"detection-{loop}": 2 for loop in crash.LOOPS},
+    **{f"text-{loop}": 2 for loop in crash.TEXT_LOOPS},
 }
 
 

@@ -157,6 +157,27 @@ class Update:
             self._step(inputs)
         return mean
 
+    def gradient(self, loss_function: LossFunction, *inputs: Any) -> list[Tensor]:
+        """Return the gradient of a batch without a step: what an attack or a weighting looks at.
+
+        It is that of the one big batch over all pieces and processes, as in a call.
+
+        Returns:
+            One tensor for each of ``owned``, zeros where the loss does not reach it.
+
+        Raises:
+            LossError: The function returned something that is no loss.
+        """
+        if self.engine.replaying:
+            return [torch.zeros_like(parameter) for parameter in self.owned]
+        differentiate(self._alone, loss_function, inputs)
+        self.accumulation.reduced()
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.owned]
+        self.accumulation.begin()  # the next step starts from nothing
+        if self._scaler is not None:
+            torch._foreach_div_(found, self._scaler.get_scale())
+        return found
+
     # -- from the gradient to the step ---------------------------------------------------------
 
     def gradients(self) -> list[Tensor]:
