@@ -198,24 +198,23 @@ def folder_of(name: str) -> Path:
 
 
 DROPOUTS = (
-    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
-    *(
-        "resid_pdrop",
-        "embd_pdrop",
-        "attn_pdrop",
-        "dropout",
-        "attention_dropout",
-        "seq_classif_dropout",
-    ),
+    *("dropout", "hidden_dropout", "hidden_dropout_prob", "embedding_dropout", "mlp_dropout"),
+    *("attention_dropout", "attention_probs_dropout_prob", "pooler_dropout", "layerdrop"),
+    *("resid_pdrop", "embd_pdrop", "attn_pdrop", "seq_classif_dropout", "summary_last_dropout"),
+    "classifier_dropout_prob",
 )
 """What the configs of transformers call it."""
 
 
 def with_dropout(config: PretrainedConfig, dropout: float | None) -> PretrainedConfig:
     """Set every share of dropout that a config of transformers has."""
+    if dropout is None:
+        return config
     for name in DROPOUTS:
-        if dropout is not None and hasattr(config, name):
+        if hasattr(config, name):
             setattr(config, name, dropout)
+    # without it, some heads take a share of their own that no config names
+    config.classifier_dropout = dropout
     return config
 
 

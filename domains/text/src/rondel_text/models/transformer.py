@@ -40,6 +40,11 @@ class Given(nn.Module):
     states: Tensor
     pooled: Tensor | None = None
 
+    @property
+    def decoder(self) -> Given:
+        """What some heads (of OPT) ask for the states, instead of the base model."""
+        return self
+
     def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPoolingAndCrossAttentions:
         """Return the states."""
         return BaseModelOutputWithPoolingAndCrossAttentions(
@@ -97,8 +102,7 @@ class TransformerModel(TextModel):
         """Run the model's own head on given states."""
         given = Given()
         given.states = states
-        pooler = getattr(self.base, "pooler", None)
-        given.pooled = None if pooler is None or self.head != "sequence" else pooler(states)
+        given.pooled = pooled(self.base, states) if self.head == "sequence" else None
         view = copy.copy(self.model)
         view.__dict__["_modules"] = {**self.model._modules, self.model.base_model_prefix: given}
         logits: Tensor = view(**inputs, return_dict=True).logits
@@ -125,6 +129,18 @@ class TransformerModel(TextModel):
         config = json.loads(self.model.config.to_json_string(use_diff=False))
         unpadded = not isinstance(self.encoder, Padded)
         return {"kind": "transformer", "head": self.head, "config": config, "unpadded": unpadded}
+
+
+def pooled(base: nn.Module, states: Tensor) -> Tensor | None:
+    """Return (B, H) what a base model makes of its first state, if it makes anything of it."""
+    pooler = getattr(base, "pooler", None)
+    if pooler is None:
+        return None
+    if isinstance(pooler, nn.Linear):  # of ALBERT, whose activation stands beside it
+        made: Tensor = base.pooler_activation(pooler(states[:, 0]))
+        return made
+    found: Tensor = pooler(states)
+    return found
 
 
 def layers_of(base: nn.Module) -> list[nn.Module]:
