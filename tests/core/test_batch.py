@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rondel.batch import leaves, share, size_of, sliced, split, to_device
+from rondel.batch import balanced, leaves, share, size_of, sliced, split, to_device
 from rondel.errors import LossError
 
 
@@ -74,3 +74,19 @@ def test_moving_and_slicing_keep_the_structure() -> None:
     assert isinstance(moved[1]["pair"], Pair)
     assert moved[1]["names"] == ["0.jpg", "1.jpg", "2.jpg"]
     assert sliced(moved, 1, 2)[1]["pair"].image.tolist() == [[1]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    weights=st.lists(st.integers(0, 1000), max_size=40),
+    parts=st.integers(1, 6),
+)
+def test_balanced_parts_take_every_row_once_and_about_as_much(
+    weights: list[int], parts: int
+) -> None:
+    found = balanced(torch.tensor(weights, dtype=torch.int64), parts)
+    assert len(found) == parts
+    assert sorted(torch.cat(found).tolist()) == list(range(len(weights)))
+    loads = [sum(weights[row] for row in rows.tolist()) for rows in found]
+    assert max(loads) - min(loads) <= max(weights, default=0)
+    assert all(rows.tolist() == sorted(rows.tolist()) for rows in found)

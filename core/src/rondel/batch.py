@@ -7,6 +7,7 @@ all samples and travels along whole.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +74,29 @@ def split(inputs: tuple[Any, ...], pieces: int) -> list[tuple[Any, ...]]:
 def share(size: int, part: int, parts: int) -> tuple[int, int]:
     """Return where the ``part``-th of ``parts`` nearly equal shares starts and stops."""
     return size * part // parts, size * (part + 1) // parts
+
+
+def balanced(weights: Tensor, parts: int) -> list[Tensor]:
+    """Return which rows each part takes, so that all have nearly the same weight.
+
+    Heaviest first, each to the part that has least so far (Graham, 1969: a part then has at most
+    4/3 of the best that is possible).
+
+    Args:
+        weights: (N,) of the rows: the tokens of texts, say.
+        parts: How many.
+
+    Returns:
+        For each part its rows in ascending order; of few rows, some parts get none.
+    """
+    loads = [(0, part) for part in range(parts)]
+    rows: list[list[int]] = [[] for _ in range(parts)]
+    listed = weights.tolist()
+    for row in sorted(range(len(listed)), key=lambda row: (-listed[row], row)):
+        load, part = heapq.heappop(loads)
+        rows[part].append(row)
+        heapq.heappush(loads, (load + listed[row], part))
+    return [torch.tensor(sorted(own), dtype=torch.int64) for own in rows]
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

@@ -36,7 +36,10 @@ class Samples(Protocol):
 
 @runtime_checkable
 class Batched(Protocol):
-    """A data set in memory that makes a whole batch at once, so that it needs no loader."""
+    """A data set in memory that makes a whole batch at once, so that it needs no loader.
+
+    If it has ``lengths`` (N,), several processes share a batch by them and not by its samples.
+    """
 
     def __len__(self) -> int: ...
 

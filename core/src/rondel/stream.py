@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from rondel import keyed
-from rondel.batch import leaves, size_of, sliced, to_device
+from rondel.batch import balanced, leaves, size_of, sliced, to_device
 from rondel.batcher import Batcher, FixedSize
 from rondel.errors import DataError, UsageError
 from rondel.processes import Processes
@@ -106,6 +106,7 @@ class Stream:
                 where=f"stream '{name}'",
                 hint="Vary the whole batch in batch_of or in the loss, or leave augment out.",
             )
+        self._lengths = getattr(data, "lengths", None) if self._batches_itself else None
         self._sliced = self._batches_itself or (tensors and augment is None)
         rows = Rows(data) if tensors else data
         self._keyed = KeyedSamples(rows, augment, name, Collate(collate))
@@ -178,10 +179,15 @@ class Stream:
         if self.noise is None:
             return batch
         draw = keyed.generator(feed.seed, self.name, "noise", *place)
-        first, last = feed.processes.share(len(indices))
-        noise = sliced(self.noise(len(indices), draw), first, last)
+        noise = self._share(self.noise(len(indices), draw), indices, feed.processes)
         noise = to_device(noise if kept is None else taken(noise, kept), feed.processes.device)
         return (*batch, noise) if isinstance(batch, tuple) else (batch, noise)
+
+    def _share(self, rows: Any, indices: Tensor, processes: Processes) -> Any:
+        """Return what this process computes of the rows of a batch: as many, or as many tokens."""
+        if processes.size > 1 and self._lengths is not None:
+            return taken(rows, balanced(self._lengths[indices], processes.size)[processes.rank])
+        return sliced(rows, *processes.share(len(indices)))
 
     def close(self) -> None:
         """End the worker processes; the next pass starts new ones."""
@@ -225,7 +231,7 @@ class Stream:
         self, plan: Sequence[Tensor], processes: Processes
     ) -> Iterator[tuple[Any, Tensor]]:
         for indices in plan:
-            mine = indices[slice(*processes.share(len(indices)))]
+            mine = self._share(indices, indices, processes)
             if self._batches_itself:
                 yield to_device(self.data.batch_of(mine), processes.device), indices
             else:
@@ -249,7 +255,7 @@ class Stream:
         for position, (mine, indices) in enumerate(zip(shares, plan[start:], strict=True), start):
             try:
                 batch, kept, unreadable, misfit = next(loaded)
-            except RuntimeError as error:
+            except (RuntimeError, ConnectionError, EOFError) as error:
                 raise worker_failed(error, self.name, indices) from error
             if misfit:
                 raise misfitting(misfit, self.name, mine)

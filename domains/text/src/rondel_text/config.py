@@ -9,7 +9,9 @@ from typing import Any, Literal
 from rondel.config import Config, setting
 from rondel.settings import DomainConfig, OptimizerConfig, ScheduleConfig, UpdateConfig
 
-TaskName = Literal["classification", "multilabel", "regression", "tokens", "causal", "masked"]
+TaskName = Literal[
+    "classification", "multilabel", "regression", "tokens", "causal", "masked", "answers"
+]
 LoopName = Literal["finetune", "pretrain", "gradual", "pretrain_then_finetune"]
 DatasetName = Literal["docstrings", "code", "topics"]
 
@@ -26,6 +28,19 @@ TASKS: Mapping[str, TaskName] = {
     "topics": "causal",
 }
 """The task of an embedded set that is asked for without one."""
+
+
+class LoraConfig(Config):
+    """Low-rank adapters beside frozen weights (Hu et al., 2022: LoRA)."""
+
+    rank: int = setting(0, help="Rank of the adapters; 0 trains all of the model.", ge=0)
+    alpha: float = setting(16.0, help="What the adapters add is scaled by alpha / rank.", gt=0)
+    dropout: float = setting(0.0, help="Share of an adapter's input left out.", ge=0, lt=1)
+    targets: tuple[str, ...] = setting(
+        (),
+        help="Names of the layers that get adapters, or all-linear; by default the attention "
+        "projections that peft knows for the model.",
+    )
 
 
 class ModelConfig(Config):
@@ -46,6 +61,9 @@ class ModelConfig(Config):
     )
     padding: Literal["auto", "padded"] = setting(
         "auto", help="'auto' computes no padding where that is exact, 'padded' always does."
+    )
+    lora: LoraConfig = setting(
+        LoraConfig(), help="Adapters that are trained instead of the model (transformers only)."
     )
 
 
@@ -70,6 +88,16 @@ class GradualConfig(Config):
         2.6, help="The learning rate of each layer over that of the layer below.", ge=1
     )
     epochs: int = setting(1, help="Passes over the texts per stage, before the last.", ge=1)
+
+
+class AnswersConfig(Config):
+    """What task=answers takes for an answer."""
+
+    longest: int = setting(30, help="Most tokens of an answer that is predicted.", ge=1)
+    threshold: float = setting(
+        0.0,
+        help="What a span must score above 'no answer'; only where some questions have none.",
+    )
 
 
 def text_update() -> UpdateConfig:
@@ -114,22 +142,29 @@ class TextConfig(DomainConfig):
         "file", help="What a document of plain text is."
     )
     text: str = setting("text", help="Column of the text.")
-    pair: str | None = setting(None, help="Column of the second text of a pair.")
-    label: str = setting("label", help="Column of the class, labels or number.")
+    pair: str | None = setting(
+        None, help="Column of the second text of a pair; of task=answers that of the question."
+    )
+    label: str = setting("label", help="Column of the class, labels, number or answers.")
     validation: Path | None = setting(None, help="Files to evaluate on, beside DATA.")
     held_out: float = setting(
         0.2, help="Share held out for evaluation where the data has no split.", gt=0, lt=1
     )
     bad_rows: Literal["stop", "drop"] = setting("stop", help="What an unusable row does.")
     max_length: int | None = setting(None, help="Most tokens of a text.", ge=4)
-    context: int = setting(
-        0, help="Tokens that a window to evaluate on repeats from the one before.", ge=0
+    context: int | None = setting(
+        None,
+        help="Tokens that a window to evaluate on repeats from the one before; by default 0. Of "
+        "task=answers every window repeats them, by default a third of max_length.",
+        ge=0,
     )
-    batching: Literal["random", "buckets", "budget"] = setting(
-        "random", help="Batches of any texts, of similar length, or of at most 'tokens' tokens."
+    batching: Literal["random", "buckets", "budget", "packed"] = setting(
+        "random",
+        help="Batches of any texts, of similar length, of at most 'tokens' tokens with padding, or "
+        "of any texts that fit into 'tokens' without it.",
     )
     batch_size: int = setting(32, help="Texts per update.", ge=1)
-    tokens: int = setting(4096, help="Tokens per update, padding included, of 'budget'.", ge=1)
+    tokens: int = setting(4096, help="Tokens per update of 'budget' and 'packed'.", ge=1)
     smoothing: float = setting(
         0.0, help="Share of a class's target that is given to all classes.", ge=0, lt=1
     )
@@ -137,6 +172,7 @@ class TextConfig(DomainConfig):
     evaluate_every: int = setting(1, help="Epochs between evaluations.", ge=1)
     model: ModelConfig = setting(ModelConfig(), help="The model.")
     update: UpdateConfig = setting(text_update(), help="How the model is updated.")
+    answers: AnswersConfig = setting(AnswersConfig(), help="Extractive question answering.")
     gradual: GradualConfig = setting(GradualConfig(), help="The loop of gradual unfreezing.")
     pretraining: PretrainingConfig = setting(
         PretrainingConfig(), help="The first phase of pretrain_then_finetune."

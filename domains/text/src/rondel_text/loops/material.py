@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rondel import Baseline, DataManifest, Stream
-from rondel.batcher import Batcher, FixedSize, LengthBuckets, TokenBudget
+from rondel.batcher import Batcher, FixedSize, LengthBuckets, Packed, TokenBudget
 from rondel.keyed import seeds
 from rondel_text.config import TextConfig
 from rondel_text.data.text_set import TextSet
@@ -60,6 +60,8 @@ class Material:
         config = self.config
         if config.batching == "budget":
             return TokenBudget(texts.lengths, config.tokens)
+        if config.batching == "packed":
+            return Packed(texts.lengths, config.tokens)
         if config.batching == "buckets":
             return LengthBuckets(texts.lengths, config.batch_size)
         return FixedSize(config.batch_size)
