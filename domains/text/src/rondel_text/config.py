@@ -10,10 +10,12 @@ from rondel.config import Config, setting
 from rondel.settings import DomainConfig, OptimizerConfig, ScheduleConfig, UpdateConfig
 
 TaskName = Literal[
-    "classification", "multilabel", "regression", "tokens", "causal", "masked", "answers"
+    "classification", "multilabel", "regression", "tokens", "causal", "masked", "answers", "seq2seq"
 ]
-LoopName = Literal["finetune", "pretrain", "gradual", "pretrain_then_finetune"]
-DatasetName = Literal["docstrings", "code", "topics"]
+LoopName = Literal[
+    "finetune", "pretrain", "gradual", "pretrain_then_finetune", "seq2seq", "multitask"
+]
+DatasetName = Literal["docstrings", "code", "topics", "names"]
 
 DATASETS: Mapping[str, DatasetName] = {
     "tokens": "code",

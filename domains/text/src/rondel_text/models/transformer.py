@@ -16,6 +16,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedModel,
@@ -31,6 +32,7 @@ HEADS: Mapping[str, Any] = {
     "tokens": AutoModelForTokenClassification,
     "masked": AutoModelForMaskedLM,
     "causal": AutoModelForCausalLM,
+    "seq2seq": AutoModelForSeq2SeqLM,
 }
 
 

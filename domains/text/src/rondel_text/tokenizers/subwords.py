@@ -42,7 +42,13 @@ class SubwordTokenizer:
 
     @classmethod
     def trained(
-        cls, texts: Iterable[str], *, vocabulary: int, longest: int, typed: bool = True
+        cls,
+        texts: Iterable[str],
+        *,
+        vocabulary: int,
+        longest: int,
+        typed: bool = True,
+        writes: bool = False,
     ) -> SubwordTokenizer:
         """Learn pairs of bytes (Sennrich et al., 2016; Radford et al., 2019), in lower case.
 
@@ -54,9 +60,12 @@ class SubwordTokenizer:
             vocabulary: Most of them.
             longest: Most tokens of a text.
             typed: The model is told which text of a pair a token belongs to.
+            writes: The model writes texts: case and accents are kept, and a text has no mark in
+                front, so that the first token that is written is one of the text.
         """
         engine = Engine(models.BPE())
-        engine.normalizer = normalizers.BertNormalizer()
+        if not writes:
+            engine.normalizer = normalizers.BertNormalizer()
         engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         engine.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
@@ -67,8 +76,9 @@ class SubwordTokenizer:
         )
         engine.train_from_iterator(texts, trainer)
         sides = [(mark, engine.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
+        front = "" if writes else "[CLS] "
         engine.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=sides
+            single=f"{front}$A [SEP]", pair=f"{front}$A [SEP] $B:1 [SEP]:1", special_tokens=sides
         )
         inputs = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
         fast = PreTrainedTokenizerFast(tokenizer_object=engine, model_input_names=inputs, **MARKS)
@@ -106,6 +116,11 @@ class SubwordTokenizer:
                     sides[row] = shorter["token_type_ids"][place]
         types = Ragged.of(sides) if pairs is not None and sides is not None else None
         return Encoded(Ragged.of(ids), torch.tensor(cut), types=types)
+
+    def encode_targets(self, texts: Sequence[str]) -> Ragged:
+        """Encode texts that are to be written, whole."""
+        found = self.fast(text_target=list(texts), return_attention_mask=False, verbose=False)
+        return Ragged.of(found["input_ids"])
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> Encoded:
         """Encode lists of words; a word may become several tokens."""

@@ -18,6 +18,7 @@ from rondel_text.data.formats import (
     parquet,
     plain_text,
     prodigy,
+    squad,
 )
 from rondel_text.data.formats.source import Read, Recognise
 from rondel_text.data.formats.text_file import head
@@ -59,6 +60,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "labelstudio", "Label Studio JSON", (".json",), labelstudio.recognise, labelstudio.read
         ),
+        Format("squad", "SQuAD JSON", (".json",), squad.recognise, squad.read),
         Format("jsonl", "JSON Lines", _LINES, jsonl.recognise, jsonl.read),
         Format("json", "JSON", (".json",), json_file.recognise, json_file.read),
         Format("csv", "CSV", (".csv",), csv_file.recognise, csv_file.read),

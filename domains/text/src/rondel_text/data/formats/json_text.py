@@ -19,6 +19,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|["{}\[\]:]', re.DOTALL)
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 _LINES = "Each line holds one whole JSON object; a file that is one JSON list has format 'json'."
 _LIST = "The file holds one JSON list of objects; one with an object a line has format 'jsonl'."
+_OBJECT = "The file holds one JSON object: export or download it again."
 _LOOKED_AT = 50
 
 
@@ -53,6 +54,22 @@ def objects_of_list(path: Path) -> Iterator[tuple[int, JsonObject]]:
             yield line, _object(value, text[start:end], f"{path}:{line}", _LIST)
     except json.JSONDecodeError as error:
         raise _refusal(error, f"{path}:{error.lineno}", _LIST) from error
+
+
+def object_of_file(path: Path) -> JsonObject:
+    """Return the object that a whole file is.
+
+    Raises:
+        DataError: The file cannot be read, or is not one JSON object.
+    """
+    text = read_text(path)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _refusal(error, f"{path}:{error.lineno}", _OBJECT) from error
+    except (ValueError, RecursionError) as error:
+        raise _refusal(error, str(path), _OBJECT) from error
+    return _object(value, text, str(path), _OBJECT)
 
 
 def text_in(row: JsonObject, where: str, key: str = "text") -> str:
