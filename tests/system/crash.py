@@ -12,6 +12,7 @@ import argparse
 import atexit
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -136,6 +137,15 @@ def write_images(file: Path) -> None:
     if not file.exists():
         images = np.round(load_digits().images[:160] * 255 / 16).astype(np.uint8)
         np.savez(file, images=images)
+
+
+def sweep() -> Iterator[int]:
+    """Yield the numbers of the calls that fail: every tenth, from a start that the clock chooses.
+
+    ``SWEEP_STRIDE=1`` in the environment tries all of them.
+    """
+    stride = int(os.environ.get("SWEEP_STRIDE", "10"))
+    return itertools.count(1 + time.time_ns() % stride, stride)
 
 
 # -- the server and its children -------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import resource
 import subprocess
 import time
@@ -106,7 +105,7 @@ def test_any_call_may_fail_and_the_resumed_run_is_equal(
 ) -> None:
     assert train(tmp_path / "straight", resume=False) is None
     survived = []
-    for number in itertools.count(1 + time.time_ns() % stride, stride):
+    for number in crash.sweep():
         place = tmp_path / f"failed-{number}"
         with crash.FailingDisk(str(place), at=number, how=how).installed() as disk:
             error = train(place, resume=False)
@@ -129,14 +128,13 @@ def test_any_call_may_fail_and_the_resumed_run_is_equal(
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("stride", [15, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["once", "full"])
 def test_any_call_of_the_command_line_may_fail(
-    how: str, stride: int, server: crash.Server, tmp_path: Path
+    how: str, server: crash.Server, tmp_path: Path
 ) -> None:
     program = crash.Program.of_domain("example", "epochs=1", "batch_size=16", crash.OFTEN)
     assert server.run(program, tmp_path / "straight").wait() == 0
-    for number in itertools.count(1 + time.time_ns() % stride, stride):
+    for number in crash.sweep():
         place = tmp_path / f"failed-{number}"
         fail = {"folder": str(place), "at": number, "how": how}
         child = server.run(program, place, fail=fail)

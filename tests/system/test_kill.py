@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -59,13 +58,12 @@ def test_a_killed_run_leaves_no_worker_behind(server: crash.Server, tmp_path: Pa
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("stride", [9, pytest.param(3, marks=pytest.mark.slow)])
 def test_death_at_any_call_that_changes_the_directory_is_survived(
-    stride: int, server: crash.Server, tmp_path: Path
+    server: crash.Server, tmp_path: Path
 ) -> None:
     program, straight = crash.programs(tmp_path)["small"], tmp_path / "straight"
     server.warm(program, straight)
-    for number in itertools.count(1 + time.time_ns() % stride, stride):
+    for number in crash.sweep():
         place = tmp_path / f"killed-{number}"
         fail = {"folder": str(place), "at": number, "how": "SIGKILL"}
         if server.run(program, place, fail=fail).wait() == 0:
