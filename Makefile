@@ -44,13 +44,13 @@ $(VENV)/.installed: $(SOURCES)
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r requirements-test.txt -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx]" -e ./plugins/example
+		-r requirements-test.txt -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e ./plugins/example
 	touch $@
 
 .venv-bench/.installed: $(SOURCES) benchmarks/requirements-peers.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r benchmarks/requirements-peers.txt -e "./core[report]" -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx]" -e ./domains/tabular -e ./domains/gan
+		-r benchmarks/requirements-peers.txt -e "./core[report]" -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e ./domains/tabular -e ./domains/gan
 	touch $@
 
 clean:

@@ -446,7 +446,7 @@ def test_windows_that_tell_nothing_new_are_refused(tmp_path: Path) -> None:
 def test_a_model_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     told = refused(GOOD, tmp_path, f"model.name={tmp_path / 'gone'}", kind=ConfigError)
     assert f"model.name: '{tmp_path / 'gone'}' is no model: there is no such folder" in told
-    assert "Choose small, bert, gpt2, minilm, or a folder" in told
+    assert "Choose small, bert, gpt2, bart, t5, minilm, or a folder" in told
 
 
 @pytest.fixture(scope="module")
@@ -463,6 +463,7 @@ def test_a_model_of_a_folder_is_trained_on(tmp_path: Path, saved: Path) -> None:
     assert loop.model.model.config.id2label == {0: "a", 1: "b"}
     assert loop.config.update.optimizer.lr == 1e-4
     assert loop.material.tokenizer.longest == 128
+    assert all(part.training for part in loop.model.modules())  # transformers loads it to evaluate
 
 
 def test_more_tokens_than_the_model_reads_are_refused(tmp_path: Path, saved: Path) -> None:

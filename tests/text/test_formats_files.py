@@ -65,7 +65,7 @@ def test_a_format_that_is_named_overrides_what_is_recognised(tmp_path: Path) -> 
 
 def test_an_unknown_format_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
     known = (
-        "Known are conllu, conll2003, prodigy, doccano, labelstudio, jsonl, json, csv, tsv, "
+        "Known are conllu, conll2003, prodigy, doccano, labelstudio, squad, jsonl, json, csv, tsv, "
         "parquet, text."
     )
     with pytest.raises(UsageError):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rondel.config import parse_overrides, resolve
 from rondel_text.config import TextConfig
 from rondel_text.inspection import inspect
+from rondel_text.language import languages
 
 
 def text_of(folder: Path, rows: Sequence[Mapping[str, Any]], *words: str) -> list[str]:
@@ -142,3 +146,18 @@ def test_the_embedded_set_is_inspected_without_data() -> None:
     found = inspect(resolve(TextConfig, [parse_overrides(TextConfig, ["dataset=code"])]).config)
     assert found.startswith("code: ")
     assert "task: tokens" in found
+
+
+def test_the_languages_are_guessed_of_long_texts() -> None:
+    english = ["The weather will be fine tomorrow, they say."] * 9
+    german = ["Morgen soll das Wetter überall schön werden."]
+    assert list(languages([*english, *german, "ok"])) == [
+        "language: en 90%, de 10% (guessed of 10 texts)"
+    ]
+    assert list(languages(["ok", "", "12345678901234567890 1234567890"])) == []
+
+
+def test_without_the_package_no_language_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "py3langid", None)
+    (line,) = languages(["The weather will be fine tomorrow, they say."])
+    assert 'pip install "rondel-text[language]"' in line

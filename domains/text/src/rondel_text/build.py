@@ -6,21 +6,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rondel import DataManifest
 from rondel.errors import ConfigError
 from rondel_text.config import TextConfig
+from rondel_text.contrast import Contrast
+from rondel_text.data.cache import cache_of, key_of
 from rondel_text.data.columns import cells
 from rondel_text.data.faults import sound
 from rondel_text.data.rows import Rows
 from rondel_text.data.source import Parts, columns_of, gather, task_of_rows, with_sound_words
+from rondel_text.data.stored import ENCODING, kept
 from rondel_text.data.tagged import WORDS
+from rondel_text.data.text_set import TextSet
+from rondel_text.loops.adversarial import Adversarial
+from rondel_text.loops.contrastive import Contrastive
+from rondel_text.loops.distil import Distil
 from rondel_text.loops.finetune import Finetune
 from rondel_text.loops.gradual import Gradual
 from rondel_text.loops.material import Material
 from rondel_text.loops.pretrain import Pretrain
 from rondel_text.loops.pretrain_then_finetune import PretrainThenFinetune
+from rondel_text.loops.seq2seq import Seq2Seq
 from rondel_text.loops.text_loop import TextLoop
 from rondel_text.models.catalogue import make_model, make_tokenizer
-from rondel_text.tasks import TASKS, Causal, Classification, Masked, Task
+from rondel_text.models.text_model import TextModel
+from rondel_text.streaming.material import streamed
+from rondel_text.streaming.survey import STREAMED
+from rondel_text.tasks import (
+    TASKS,
+    Answers,
+    Causal,
+    Classification,
+    Masked,
+    Pairs,
+    Task,
+    TextToText,
+)
+from rondel_text.teacher import is_taught, shared_tokenizer, student_of
 from rondel_text.tokenizers import Tokenizer
 
 LOOPS: dict[str, type[TextLoop]] = {
@@ -28,8 +50,23 @@ LOOPS: dict[str, type[TextLoop]] = {
     "pretrain": Pretrain,
     "gradual": Gradual,
     "pretrain_then_finetune": PretrainThenFinetune,
+    "seq2seq": Seq2Seq,
+    "adversarial": Adversarial,
+    "contrastive": Contrastive,
+    "distil": Distil,
 }
 UNLABELLED = ("causal", "masked")
+KEPT = (*STREAMED, "tokens")
+"""The tasks whose encoded texts may lie in a cache."""
+USUAL_LOOPS = {
+    "seq2seq": "seq2seq",
+    "causal": "pretrain",
+    "masked": "pretrain",
+    "pairs": "contrastive",
+}
+"""The loop of a task, where it is not finetune."""
+ALONE = {"contrastive": "pairs", "seq2seq": "seq2seq"}
+"""Loops for one task alone, which has no other."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +86,95 @@ def build(config: TextConfig) -> TextLoop:
         DataError: The texts cannot be used.
         ConfigError: A setting does not fit the task or the model.
     """
-    parts = gather(config)
-    lesson = lesson_of(config, parts)
-    task = lesson.task
-    texts = lesson.train[WORDS] if task.kind == "tokens" else texts_of(lesson)
-    tokenizer = make_tokenizer(
-        config.model,
-        task.head,
-        texts,
-        max_length=config.max_length,
-        pairs=task.columns.pair is not None,
-    )
-    task = told(task, tokenizer, config)
-    check_context(config, tokenizer)
-    material = Material(
-        config=config,
-        task=task,
-        tokenizer=tokenizer,
-        train=(Causal(task.columns) if isinstance(task, Causal) else task).encode(
-            lesson.train, tokenizer
-        ),
-        valid=task.encode(lesson.valid, tokenizer),
-        manifest=parts.manifest,
-        notes=lesson.notes,
-        baselines=tuple(task.baselines(lesson.train, lesson.valid)),
-    )
+    material = streamed(config, prepared) if config.streaming else gathered(config)
+    task, tokenizer = material.task, material.tokenizer
     names = getattr(getattr(task, "labels", None), "names", ())
-    model = make_model(config.model, task.head, tokenizer, outputs=task.outputs, names=names)
+    if is_taught(config) and config.distil.start == "layers":
+        model = student_of(config, task)
+    else:
+        model = make_model(config.model, task.head, tokenizer, outputs=task.outputs, names=names)
+    check_longest(task, model)
     loop = LOOPS[loop_name(config, task)](config, model, material)
     loop.baseline = next(iter(material.baselines), None)
     return loop
+
+
+def gathered(config: TextConfig) -> Material:
+    """Bring together what the loops need, of rows in memory."""
+    parts = gather(config)
+    lesson = lesson_of(config, parts)
+    task, tokenizer = prepared(config, lesson.task, lesson.train)
+    lesson = writable(lesson, task, config)
+    train, valid, remarks = encoded(config, lesson, task, tokenizer, parts.manifest)
+    return Material(
+        config=config,
+        task=task,
+        tokenizer=tokenizer,
+        train=train,
+        valid=valid,
+        manifest=parts.manifest,
+        notes=(*lesson.notes, *train.notes),
+        baselines=tuple(task.baselines(lesson.train, lesson.valid)),
+        remarks=remarks,
+    )
+
+
+def prepared(config: TextConfig, task: Task, train: Rows) -> tuple[Task, Tokenizer]:
+    """Make the tokenizer, of rows to learn from, and tell the task what it learns.
+
+    Raises:
+        ConfigError: A setting does not fit the task or the model.
+    """
+    texts = train[WORDS] if task.kind == "tokens" else texts_of(task, train)
+    tokenizer = (
+        shared_tokenizer(config)
+        if is_taught(config)
+        else make_tokenizer(
+            config.model,
+            task.head,
+            texts,
+            max_length=config.max_length,
+            pairs=task.columns.pair is not None and task.head != "embedding",
+        )
+    )
+    task = told(task, tokenizer, config)
+    check_context(config, tokenizer)
+    return task, tokenizer
+
+
+def encoded(
+    config: TextConfig, lesson: Lesson, task: Task, tokenizer: Tokenizer, data: DataManifest
+) -> tuple[TextSet, TextSet, tuple[str, ...]]:
+    """Encode both sides, or find them in the cache; return them with what is to be said of it.
+
+    Raises:
+        ConfigError: There is a cache, and the texts of the task are not kept.
+    """
+    cache = cache_of(config.cache)
+    rows = {"train": lesson.train, "valid": lesson.valid}
+
+    def encode(side: str) -> TextSet:
+        if side == "train":
+            return learnt_texts(task, lesson.train, tokenizer)
+        return task.encode(lesson.valid, tokenizer)
+
+    if cache is None:
+        return encode("train"), encode("valid"), ()
+    if task.kind not in KEPT:
+        raise ConfigError(
+            f"the texts of the task {task.kind!r} are encoded anew in every run",
+            where="cache",
+            hint=f"Leave it out; it is there for task={', '.join(KEPT)}.",
+        )
+    key = key_of(
+        encoding=ENCODING,
+        data=data.hash,
+        places=[[list(mine.file), list(mine.numbers)] for mine in rows.values()],
+        task=task.to_facts(),
+        tokenizer=tokenizer.to_facts(),
+    )
+    entry, sets = kept(cache, key, rows, encode)
+    return sets["train"], sets["valid"], (cache.remark(entry),)
 
 
 def lesson_of(config: TextConfig, parts: Parts) -> Lesson:
@@ -100,13 +196,15 @@ def lesson_of(config: TextConfig, parts: Parts) -> Lesson:
     return Lesson(learnt, train, valid, (*notes, *more, *others))
 
 
-def texts_of(lesson: Lesson) -> Sequence[Any]:
-    """Return the training texts, those of pairs one after the other."""
-    columns = lesson.task.columns
-    texts = cells(lesson.train, columns.text, "text")
+def texts_of(task: Task, rows: Rows) -> Sequence[Any]:
+    """Return the texts of rows, those of pairs and targets one after the other."""
+    columns = task.columns
+    texts = cells(rows, columns.text, "text")
+    if isinstance(task, TextToText):
+        texts = [*texts, *cells(rows, columns.label, "label")]
     if columns.pair is None:
         return texts
-    return [*texts, *cells(lesson.train, columns.pair, "pair")]
+    return [*texts, *cells(rows, columns.pair, "pair")]
 
 
 def told(task: Task, tokenizer: Tokenizer, config: TextConfig) -> Task:
@@ -117,10 +215,31 @@ def told(task: Task, tokenizer: Tokenizer, config: TextConfig) -> Task:
     """
     if isinstance(task, Classification):
         return Classification(task.labels, task.columns, smoothing=config.smoothing)
+    if isinstance(task, TextToText):
+        return TextToText(
+            task.columns,
+            tokenizer=tokenizer,
+            smoothing=config.smoothing,
+            beams=config.seq2seq.beams,
+            longest=config.seq2seq.longest or tokenizer.longest,
+            generated=config.seq2seq.generated,
+        )
     if isinstance(task, Causal):
-        return Causal(task.columns, config.context)
-    if not isinstance(task, Masked):
-        return task
+        return Causal(task.columns, config.context or 0)
+    if isinstance(task, Pairs):
+        contrastive = config.contrastive
+        return Pairs(task.columns, Contrast(contrastive.temperature, contrastive.symmetric))
+    if isinstance(task, Answers):
+        return task.with_rules(config, tokenizer.longest)
+    return hiding(task, tokenizer) if isinstance(task, Masked) else task
+
+
+def hiding(task: Masked, tokenizer: Tokenizer) -> Masked:
+    """Tell a task of hidden tokens which token hides the others.
+
+    Raises:
+        ConfigError: The tokenizer has none.
+    """
     if tokenizer.mask is None:
         raise ConfigError(
             "the tokenizer has no token that hides others",
@@ -130,13 +249,56 @@ def told(task: Task, tokenizer: Tokenizer, config: TextConfig) -> Task:
     return task.with_tokens(mask=tokenizer.mask, size=tokenizer.size, special=tokenizer.special)
 
 
+def learnt_texts(task: Task, rows: Rows, tokenizer: Tokenizer) -> TextSet:
+    """Encode the rows to learn from.
+
+    Raises:
+        DataError: Nothing of what is to be learnt stands whole in a window.
+    """
+    if isinstance(task, Causal):  # windows to learn from repeat nothing
+        return Causal(task.columns).encode(rows, tokenizer)
+    made = task.encode(rows, tokenizer)
+    if isinstance(task, Answers):
+        task.check(made)
+    return made
+
+
+def writable(lesson: Lesson, task: Task, config: TextConfig) -> Lesson:
+    """Leave out the rows whose target has more tokens than are written.
+
+    Raises:
+        DataError: There are some, and the policy is to stop.
+    """
+    if not isinstance(task, TextToText):
+        return lesson
+    train, notes = sound(lesson.train, task.strangers(lesson.train), config.bad_rows)
+    valid, others = sound(lesson.valid, task.strangers(lesson.valid), config.bad_rows)
+    return Lesson(task, train, valid, (*lesson.notes, *notes, *others))
+
+
+def check_longest(task: Task, model: TextModel) -> None:
+    """Refuse to write more tokens than a model can.
+
+    Raises:
+        ConfigError: Both numbers are named.
+    """
+    most = getattr(model, "most", None)
+    if isinstance(task, TextToText) and most is not None and task.longest > most:
+        raise ConfigError(
+            f"{task.longest} tokens are more than the {most} that the model can write",
+            where="seq2seq.longest",
+            hint=f"Lower it to {most}; a model from scratch can write max_length tokens, if that "
+            "is more than 512.",
+        )
+
+
 def check_context(config: TextConfig, tokenizer: Tokenizer) -> None:
     """Refuse windows that tell nothing new.
 
     Raises:
         ConfigError: The context fills them.
     """
-    if config.context >= tokenizer.longest:
+    if config.context is not None and config.context >= tokenizer.longest:
         raise ConfigError(
             f"windows of {tokenizer.longest} tokens that repeat {config.context} tell nothing new",
             where="context",
@@ -151,7 +313,14 @@ def loop_name(config: TextConfig, task: Task) -> str:
         ConfigError: The loop needs labels, or none.
     """
     if config.loop == "auto":
-        return "pretrain" if task.kind in UNLABELLED else "finetune"
+        return USUAL_LOOPS.get(task.kind, "finetune")
+    for loop, kind in ALONE.items():
+        if (config.loop == loop) != (task.kind == kind):
+            raise ConfigError(
+                f"the loop {config.loop!r} does not fit the task {task.kind!r}",
+                where="loop",
+                hint=f"{loop} is for task={kind}, and nothing else is.",
+            )
     if (config.loop == "pretrain") != (task.kind in UNLABELLED):
         raise ConfigError(
             f"the loop {config.loop!r} does not fit the task {task.kind!r}",

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -27,7 +28,8 @@ from rondel_text.data.tagged import WORDS, wrong_words
 from rondel_text.data.text_set import TextSet
 from rondel_text.models.catalogue import rebuilt
 from rondel_text.models.text_model import TextModel
-from rondel_text.tasks import Masked, Task, task_of
+from rondel_text.streaming.material import validation as streamed_validation
+from rondel_text.tasks import Answers, Masked, Task, TextToText, task_of
 from rondel_text.tokenizers import Tokenizer, tokenizer_of
 
 IN_MEMORY = "the given texts"
@@ -52,6 +54,7 @@ class TextBundle(Bundle):
         data: DataManifest | None = None,
     ) -> TextBundle:
         """Make the bundle of a model as it is now."""
+        model = model.merged()
         facts = {
             "task": task.to_facts(),
             "tokenizer": tokenizer.to_facts(),
@@ -73,9 +76,10 @@ class TextBundle(Bundle):
     @property
     def task(self) -> Task:
         """What it has learnt."""
-        return task_of(self.facts["task"])
+        task = task_of(self.facts["task"])
+        return task.with_tokenizer(self.tokenizer) if isinstance(task, TextToText) else task
 
-    @property
+    @cached_property
     def tokenizer(self) -> Tokenizer:
         """What it reads."""
         return tokenizer_of(self.facts["tokenizer"])
@@ -93,13 +97,13 @@ class TextBundle(Bundle):
             bundle.predict("What a film!")[0]["label"]
 
         Args:
-            inputs: A text, several, or rows. A pair of texts is a tuple; for a tagger a text is
-                split into words, or a list of words is given.
+            inputs: A text, several, or rows. A pair of texts is a tuple, also a context and a
+                question; for a tagger a text is split into words, or a list of words is given.
             batch_size: Texts that are computed together.
 
         Returns:
             What the task predicts for each text: ``label`` and ``probabilities``, ``labels``,
-            ``value``, ``tags`` and ``entities``.
+            ``value``, ``tags`` and ``entities``, ``answer`` with ``start`` and ``end``, ``text``.
 
         Raises:
             DataError: A text is empty, or no text.
@@ -108,7 +112,8 @@ class TextBundle(Bundle):
         rows = self._worded(inputs if isinstance(inputs, Rows) else self._rows(inputs))
         check_texts(rows, self.task)
         made = self.task.encode_inputs(rows, self.tokenizer)
-        return list(self._predictions(made, batch_size))
+        found = self._predictions(made, batch_size)
+        return self.task.answered(found) if isinstance(self.task, Answers) else list(found)
 
     def _rows(self, inputs: str | Sequence[Any]) -> Rows:
         items = [inputs] if isinstance(inputs, str) else list(inputs)
@@ -117,11 +122,14 @@ class TextBundle(Bundle):
         columns = self.task.columns
         if self.task.kind == "tokens" and not isinstance(items[0], str):
             return Rows.of({WORDS: items}, name=IN_MEMORY)
-        if columns.pair is None:
+        alone = self.task.kind == "pairs" and isinstance(items[0], str)
+        if columns.pair is None or alone:
             return Rows.of({columns.text: items}, name=IN_MEMORY)
         if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+            asked = self.task.kind == "answers"
             raise UsageError(
-                "the model compares pairs of texts", hint="Give tuples of two: (text, text)."
+                "the model answers questions" if asked else "the model compares pairs of texts",
+                hint=f"Give tuples of two: {'(context, question)' if asked else '(text, text)'}.",
             )
         first, second = zip(*items, strict=True)
         return Rows.of({columns.text: first, columns.pair: second}, name=IN_MEMORY)
@@ -181,8 +189,13 @@ class TextBundle(Bundle):
 
     def _shown(self, rows: Rows, row: int) -> dict[str, Any]:
         """Return what tells a row in the answer: its place, and its text."""
-        column = WORDS if WORDS in rows.columns else self.task.columns.text
-        return {"row": rows.where(row), column: rows.columns.get(column, [""] * len(rows))[row]}
+        columns = self.task.columns
+        if self.task.kind == "answers":
+            there = [name for name in ("id", columns.pair) if name in rows.columns]
+            return {"row": rows.where(row), **{str(name): rows[str(name)][row] for name in there}}
+        column = WORDS if WORDS in rows.columns else columns.text
+        name = "source" if self.task.kind == "seq2seq" else column  # the answer is a text, too
+        return {"row": rows.where(row), name: rows.columns.get(column, [""] * len(rows))[row]}
 
     def evaluate(self, data: Path | None) -> dict[str, float]:
         """Return the metrics on labelled texts, or on those that validated in training.
@@ -191,6 +204,10 @@ class TextBundle(Bundle):
             DataError: They cannot be read, hold an unknown label, or are not those of the training.
         """
         config, task = self.settings, self.task
+        if data is None and config.streaming:
+            manifest, texts = streamed_validation(config, task, self.tokenizer)
+            self._check_same(manifest)
+            return measured(self.model, task, texts)
         rows = self._validation() if data is None else self._read(data)
         if task.kind == "tokens":
             rows, _ = with_sound_words(rows, task.columns, config.bad_rows)
@@ -203,14 +220,18 @@ class TextBundle(Bundle):
     def _validation(self) -> Rows:
         """Return the rows that validated in training."""
         parts = gather(self.settings)
-        changes = [] if self.data is None else self.data.difference(parts.manifest)
+        self._check_same(parts.manifest)
+        return parts.valid
+
+    def _check_same(self, manifest: DataManifest) -> None:
+        """Refuse other data than that of the training."""
+        changes = [] if self.data is None else self.data.difference(manifest)
         if changes:
             raise DataError(
                 f"the data is no longer what the model was trained on: {'; '.join(changes[:3])}",
-                where=parts.name,
+                where=manifest.name,
                 hint="Restore it, or name other data: rondel text evaluate BUNDLE DATA.",
             )
-        return parts.valid
 
     def export(self, out: Path, format: str) -> Path:  # noqa: A002 - the command line's own word
         """Write the model as a ``transformers`` folder or as ``onnx``, once it is found equal.
@@ -239,7 +260,9 @@ def check_texts(rows: Rows, task: Task) -> None:
         DataError: Names the first of them.
     """
     columns = task.columns
-    for column in (WORDS,) if task.kind == "tokens" else (columns.text, columns.pair):
+    alone = task.kind == "pairs" and columns.pair not in rows.columns  # each is embedded by itself
+    texts = (columns.text, None if alone else columns.pair)
+    for column in (WORDS,) if task.kind == "tokens" else texts:
         if column is None:
             continue
         found = rows.columns.get(column)
@@ -270,7 +293,7 @@ def measured(
     """Return the metrics of a model on a set."""
     scores = task.scores()
     device = next(model.parameters()).device
-    made = task.judged(texts) if isinstance(task, Masked) else texts
+    made = task.judged(texts) if isinstance(task, Masked | TextToText | Answers) else texts
     for rows in torch.split(torch.arange(len(made)), batch_size):
         batch, *targets = to_device(made.batch_of(rows), device)
         scores.update(model, batch, *targets)

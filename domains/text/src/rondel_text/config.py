@@ -10,24 +10,44 @@ from rondel.config import Config, setting
 from rondel.settings import DomainConfig, OptimizerConfig, ScheduleConfig, UpdateConfig
 
 TaskName = Literal[
-    "classification", "multilabel", "regression", "tokens", "causal", "masked", "answers", "seq2seq"
+    "classification",
+    "multilabel",
+    "regression",
+    "tokens",
+    "causal",
+    "masked",
+    "pairs",
+    "answers",
+    "seq2seq",
 ]
 LoopName = Literal[
-    "finetune", "pretrain", "gradual", "pretrain_then_finetune", "seq2seq", "multitask"
+    "finetune",
+    "pretrain",
+    "gradual",
+    "pretrain_then_finetune",
+    "adversarial",
+    "contrastive",
+    "seq2seq",
+    "multitask",
+    "distil",
 ]
-DatasetName = Literal["docstrings", "code", "topics", "names"]
+DatasetName = Literal["docstrings", "code", "topics", "titles", "names"]
 
 DATASETS: Mapping[str, DatasetName] = {
     "tokens": "code",
     "causal": "topics",
     "masked": "topics",
     "classification": "docstrings",
+    "pairs": "titles",
+    "seq2seq": "names",
 }
 """The embedded set of a task that is asked for without data."""
 TASKS: Mapping[str, TaskName] = {
     "docstrings": "classification",
     "code": "tokens",
     "topics": "causal",
+    "titles": "pairs",
+    "names": "seq2seq",
 }
 """The task of an embedded set that is asked for without one."""
 
@@ -50,8 +70,8 @@ class ModelConfig(Config):
 
     name: str = setting(
         "auto",
-        help="'auto' and 'small' are the task's own small model; 'bert' and 'gpt2' are made from "
-        "scratch; 'minilm' is the installed package; or a local folder of transformers.",
+        help="'auto' and 'small' are the task's own small model; 'bert', 'gpt2', and 'bart' and 't5' "
+        "for task=seq2seq, are made from scratch; 'minilm' is the installed package; or a local folder of transformers.",
     )
     width: int | None = setting(None, help="Width of a model from scratch.", ge=4)
     layers: int = setting(2, help="Layers of a transformer from scratch.", ge=1)
@@ -61,11 +81,25 @@ class ModelConfig(Config):
     dropout: float | None = setting(
         None, help="Share left out in training, everywhere; by default the model's own.", ge=0, lt=1
     )
-    padding: Literal["auto", "padded"] = setting(
-        "auto", help="'auto' computes no padding where that is exact, 'padded' always does."
+    padding: Literal["auto", "padded", "measured"] = setting(
+        "auto",
+        help="'auto' computes no padding where that is exact, 'padded' always does; 'measured' "
+        "takes the faster of both on this device, so that two runs may differ in the last bits.",
     )
     lora: LoraConfig = setting(
         LoraConfig(), help="Adapters that are trained instead of the model (transformers only)."
+    )
+
+
+class Seq2SeqConfig(Config):
+    """How texts are written: at evaluation, and by the trained model."""
+
+    beams: int = setting(1, help="Beams of the search; 1 takes the likeliest token.", ge=1)
+    longest: int | None = setting(
+        None, help="Most tokens of a target, and of a text that is written; max_length.", ge=2
+    )
+    generated: int | None = setting(
+        None, help="Texts to write at an evaluation, the first ones; by default all.", ge=1
     )
 
 
@@ -102,6 +136,83 @@ class AnswersConfig(Config):
     )
 
 
+class AdversaryConfig(Config):
+    """What the loop 'adversarial' fits labels against."""
+
+    kind: Literal["fgm", "awp", "r_drop"] = setting(
+        "fgm",
+        help="Moves each text (Miyato et al., 2017) or the weights (Wu et al., 2020) where the loss "
+        "rises most; or draws dropout twice (Liang et al., 2021).",
+    )
+    size: float | None = setting(
+        None,
+        help="How far: the norm in a text's vectors (fgm, by default 1), or the share of the norm "
+        "of a matrix (awp, by default 0.01).",
+        gt=0,
+    )
+    weight: float | None = setting(
+        None,
+        help="Of the loss of the moved texts (fgm), or of the divergence (r_drop); by default 1.",
+        ge=0,
+    )
+    start_epoch: int = setting(0, help="Epochs without it, at first.", ge=0)
+
+
+class ContrastiveConfig(Config):
+    """Negatives of the batch (Henderson et al., 2017, section 4.4), for task=pairs."""
+
+    temperature: float = setting(0.05, help="What cosines are divided by.", gt=0)
+    symmetric: bool = setting(False, help="Find the first text by the second one as well.")
+
+
+class DistilConfig(Config):
+    """Who teaches the model in the loop 'distil', and what."""
+
+    kind: Literal["frozen", "ema", "mutual"] = setting(
+        "frozen",
+        help="The teacher is trained already (Hinton et al., 2015), the average of the student "
+        "(Tarvainen and Valpola, 2017; update.ema, by default 0.99), or a peer that learns as well "
+        "(Zhang et al., 2018).",
+    )
+    teacher: str | None = setting(
+        None,
+        help="Of kind=frozen: the bundle of a run, a local folder of transformers with the head of "
+        "the task, or an installed model.",
+    )
+    start: Literal["model", "layers"] = setting(
+        "model",
+        help="'model' starts as model.name says, 'layers' from every k-th layer of the teacher, "
+        "model.layers of them (Sanh et al., 2019).",
+    )
+    temperature: float | None = setting(
+        None,
+        help="What logits are divided by before they are compared; by default 2 (frozen) or 1 "
+        "(mutual).",
+        gt=0,
+    )
+    alpha: float | None = setting(
+        None,
+        help="Share of the teacher in the loss, the rest is that of the labels (frozen); by "
+        "default 0.9.",
+        ge=0,
+        le=1,
+    )
+    weight: float | None = setting(
+        None,
+        help="Of what the average or the peer says, beside the labels (ema, mutual); by default 1.",
+        ge=0,
+    )
+    hidden_weight: float = setting(
+        0.0,
+        help="Of the distance between states of evenly chosen layers (frozen transformers; Jiao et "
+        "al., 2020).",
+        ge=0,
+    )
+    keep_answers: bool = setting(
+        False, help="Ask a frozen teacher once for each text, and remember what it says."
+    )
+
+
 def text_update() -> UpdateConfig:
     """Return the default of all loops."""
     return UpdateConfig(
@@ -123,6 +234,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "classification": recipe(1e-2, weight_decay=0.1, epochs=6),
     "tokens": recipe(1e-2, epochs=2, batching="buckets"),
     "causal": recipe(1e-2, ema=0.98, epochs=3, batch_size=16, max_length=129, context=64),
+    "pairs": recipe(
+        1e-2, weight_decay=0.1, epochs=5, batch_size=64, contrastive={"symmetric": True}
+    ),
 }
 """Measured settings of the small model of each task."""
 LARGE: Mapping[str, Any] = {"update": {"optimizer": {"lr": 1e-4}}}
@@ -147,12 +261,20 @@ class TextConfig(DomainConfig):
     pair: str | None = setting(
         None, help="Column of the second text of a pair; of task=answers that of the question."
     )
-    label: str = setting("label", help="Column of the class, labels, number or answers.")
+    label: str = setting("label", help="Column of the class, labels, number, target or answers.")
     validation: Path | None = setting(None, help="Files to evaluate on, beside DATA.")
     held_out: float = setting(
         0.2, help="Share held out for evaluation where the data has no split.", gt=0, lt=1
     )
     bad_rows: Literal["stop", "drop"] = setting("stop", help="What an unusable row does.")
+    streaming: bool = setting(
+        False, help="Read DATA some rows at a time; it may be larger than the memory."
+    )
+    cache: str | None = setting(
+        None,
+        help="Where encoded texts are kept: a folder, or 'auto' for the user's own; by default "
+        "nowhere, with streaming 'auto'.",
+    )
     max_length: int | None = setting(None, help="Most tokens of a text.", ge=4)
     context: int | None = setting(
         None,
@@ -176,16 +298,24 @@ class TextConfig(DomainConfig):
     update: UpdateConfig = setting(text_update(), help="How the model is updated.")
     answers: AnswersConfig = setting(AnswersConfig(), help="Extractive question answering.")
     gradual: GradualConfig = setting(GradualConfig(), help="The loop of gradual unfreezing.")
+    seq2seq: Seq2SeqConfig = setting(Seq2SeqConfig(), help="How texts are written.")
+    adversary: AdversaryConfig = setting(AdversaryConfig(), help="The loop 'adversarial'.")
+    contrastive: ContrastiveConfig = setting(
+        ContrastiveConfig(), help="The loop of pairs of texts."
+    )
     pretraining: PretrainingConfig = setting(
         PretrainingConfig(), help="The first phase of pretrain_then_finetune."
     )
+    distil: DistilConfig = setting(DistilConfig(), help="The loop 'distil'.")
 
     @classmethod
     def suiting(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the measured settings of the task's small model, or those of a trained model."""
-        model = values.get("model")
+        model, distil = values.get("model"), values.get("distil")
+        if isinstance(distil, Mapping) and distil.get("start") == "layers":
+            return LARGE
         name = model.get("name", "auto") if isinstance(model, Mapping) else "auto"
-        if name in ("bert", "gpt2"):
+        if name in ("bert", "gpt2", "bart", "t5"):
             return {}
         if name not in ("auto", "small"):
             return LARGE

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from rondel import Run, Section, Table
 from rondel.metric import merged
 from rondel_text.data.columns import cells
 from rondel_text.data.labels import Labels
+from rondel_text.data.passages import places_of
 from rondel_text.loops.material import Material
+from rondel_text.metrics.answers import AnswerScores
+from rondel_text.metrics.spans import BestSpans
 from rondel_text.models.text_model import TextModel
 from rondel_text.pictures import confusion_picture, lengths_picture
 from rondel_text.tasks import Classification
+from rondel_text.tasks.answers import SpanScores
 from rondel_text.tasks.task import Scores
 
 EXAMPLES = 12
@@ -26,6 +31,8 @@ def explain(model: TextModel, material: Material, run: Run, scores: Scores) -> S
     found = [baseline_section(material, run, scores)]
     if isinstance(material.task, Classification):
         found += classes(model, material, material.task, run)
+    if isinstance(scores, SpanScores):
+        found.append(questions_section(material, scores.spans))
     found += [lengths_section(material)]
     if material.notes:
         found.append(Section("Left out", text="\n\n".join(material.notes)))
@@ -70,6 +77,33 @@ def classes(
     yield mistakes_section(material, task, sorted(mistakes, reverse=True)[:EXAMPLES])
 
 
+def questions_section(material: Material, spans: BestSpans) -> Section:
+    """List questions with the given and the true answers, wrong ones first."""
+    rows, column = material.valid.rows, material.task.columns.pair
+    assert column is not None, "a question stands in a column of its own"
+    _, sources = places_of(material.valid.encoded)
+    windows = {source: window for window, source in enumerate(sources)}
+    right = {
+        row: AnswerScores().update([spans.answer(row)], [spans.accepted[row]]).compute()
+        for row in windows
+    }
+    shown = sorted(windows, key=lambda row: (right[row]["f1"], row))
+    half = EXAMPLES // 2
+    lines = [
+        (
+            rows.where(windows[row]),
+            shortened(str(rows[column][windows[row]])),
+            spans.answer(row) or "(no answer)",
+            " / ".join(dict.fromkeys(spans.accepted[row])) or "(no answer)",
+            right[row]["f1"],
+        )
+        for row in (*shown[:half], *shown[half:][-half:])
+    ]
+    heads = ("row", "question", "given", "true", "F1")
+    about = "The questions that were answered worst, then some of those answered best."
+    return Section("Questions", text=about, table=Table(heads, lines))
+
+
 def class_section(matrix: torch.Tensor, labels: Labels) -> Section:
     """Return precision, recall and F1 of each class."""
     hits, true, told = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
@@ -104,15 +138,16 @@ def mistakes_section(
 
 def lengths_section(material: Material) -> Section:
     """Show how long the texts are, and what is cut off."""
-    train = material.train
-    lengths, cut = train.lengths + train.encoded.cut, train.encoded.cut > 0
-    quantiles = torch.quantile(lengths.double(), torch.tensor([0.5, 0.9, 0.99]).double())
+    encoded = material.train.encoded
+    lengths, cut = encoded.ids.lengths + encoded.cut, encoded.cut > 0
+    # torch refuses to find quantiles of more than 16 million numbers
+    quantiles = np.quantile(lengths.numpy(), [0.5, 0.9, 0.99]).tolist()
     facts: Mapping[str, Any] = {
-        "texts": len(train),
+        "texts": len(encoded),
         "tokens": int(lengths.sum()),
-        "median": quantiles[0].item(),
-        "90 %": quantiles[1].item(),
-        "99 %": quantiles[2].item(),
+        "median": quantiles[0],
+        "90 %": quantiles[1],
+        "99 %": quantiles[2],
         "longest": int(lengths.max()),
         "limit": material.tokenizer.longest,
         "share that is cut": cut.double().mean().item(),

@@ -15,7 +15,7 @@ from rondel.errors import RondelError, UsageError
 from rondel_text.data.batch import Texts
 from rondel_text.models.small import Bag
 from rondel_text.models.text_model import TextModel
-from rondel_text.models.transformer import HEADS, TransformerModel
+from rondel_text.models.transformer import HEADS, TransformerModel, logits_of
 from rondel_text.tasks import Task
 from rondel_text.tokenizers import Tokenizer
 from rondel_text.tokenizers.subwords import SubwordTokenizer
@@ -63,8 +63,8 @@ def to_folder(model: TextModel, tokenizer: Tokenizer, out: Path) -> Path:
         texts = example(tokenizer.size)
         mask = (torch.arange(texts.ids.shape[1]) < texts.lengths[:, None]).long()
         with torch.no_grad():
-            expected = model.model.eval()(input_ids=texts.ids, attention_mask=mask).logits
-            found = again(input_ids=texts.ids, attention_mask=mask).logits
+            expected = logits_of(model.model.eval()(input_ids=texts.ids, attention_mask=mask))
+            found = logits_of(again(input_ids=texts.ids, attention_mask=mask))
         check_equal(found, expected)
     return out
 

@@ -11,9 +11,11 @@ import numpy as np
 from rondel_text.config import TextConfig
 from rondel_text.data.columns import Columns, cells, name_of, names_in, number_of
 from rondel_text.data.faults import Fault, told
+from rondel_text.data.questions import sound_answers
 from rondel_text.data.rows import Rows
 from rondel_text.data.source import Parts, columns_of, gather, task_of_rows, with_sound_words
 from rondel_text.data.tagged import TAGS, WORDS
+from rondel_text.language import languages
 from rondel_text.tasks import TASKS
 
 SHOWN = 20
@@ -41,6 +43,7 @@ def inspect(config: TextConfig) -> str:
         f"task: {kind}",
         "",
         *lengths(train, valid, columns, kind),
+        *languages(texts_of(train, columns, kind)),
         "",
         *labels(train, valid, columns, kind),
         *repeats(train, valid, columns, kind),
@@ -77,7 +80,10 @@ def lengths(train: Rows, valid: Rows, columns: Columns, kind: str) -> Iterator[s
 
 def labels(train: Rows, valid: Rows, columns: Columns, kind: str) -> Iterator[str]:
     """Describe the labels: how often each stands on either side."""
-    if kind in ("causal", "masked"):
+    if kind in ("causal", "masked", "pairs"):
+        return
+    if kind == "answers":
+        yield from answers(train, valid, columns)
         return
     if kind == "regression":
         found = map(number_of, cells(train, columns.label, "label"))
@@ -95,6 +101,19 @@ def labels(train: Rows, valid: Rows, columns: Columns, kind: str) -> Iterator[st
         yield f"{name[:23]:24}{counts[0][name]:9,}{counts[1][name]:10,}{hint}"
     if len(names) > SHOWN:
         yield f"and {len(names) - SHOWN} more"
+    yield ""
+
+
+def answers(train: Rows, valid: Rows, columns: Columns) -> Iterator[str]:
+    """Describe how many questions have an answer, and how long the answers are."""
+    yield f"{'questions':24}{'learn':>9}{'evaluate':>10}"
+    sides = [list(sound_answers(rows, columns)) for rows in (train, valid)]
+    for what, has_answer in (("with an answer", True), ("without an answer", False)):
+        counts = [sum(bool(found.answers) is has_answer for found in side) for side in sides]
+        yield f"{what:24}{counts[0]:9,}{counts[1]:10,}"
+    words = [len(text.split()) for side in sides for found in side for text in found.texts[:1]]
+    if words:
+        yield f"answers have {np.median(words):.0f} words, the longest {max(words)}"
     yield ""
 
 

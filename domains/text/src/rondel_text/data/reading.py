@@ -46,10 +46,25 @@ def read_rows(
         UsageError: There is no such format, or ``documents`` does not fit it.
         DataError: The data cannot be read; the message names file and line.
     """
-    made = None if format is None else format_named(format)
-    files, made = _find(path, made)
-    _check_documents(documents, made)
+    files, made = files_of(path, format=format, documents=documents)
     return Rows.join([_read(made, Source(file, documents)) for file in files])
+
+
+def files_of(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the word that the config has for it
+    documents: Documents = "file",
+) -> tuple[list[Path], Format]:
+    """Return the files that `read_rows` reads, and their format.
+
+    Raises:
+        UsageError: There is no such format, or ``documents`` does not fit it.
+        DataError: There is no such path, its format is unknown, or a folder holds several.
+    """
+    files, made = _find(path, None if format is None else format_named(format))
+    _check_documents(documents, made)
+    return files, made
 
 
 def recognise(path: Path) -> str:

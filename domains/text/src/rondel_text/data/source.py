@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,21 @@ from rondel.errors import ConfigError, DataError
 from rondel_text.config import DATASETS, TASKS, DatasetName, TaskName, TextConfig
 from rondel_text.data.columns import Columns, cells, name_of, number_of
 from rondel_text.data.faults import Fault, Policy, sound
+from rondel_text.data.questions import ANSWERS, CONTEXT, QUESTION
 from rondel_text.data.reading import read_rows, split_of
 from rondel_text.data.rows import Rows
 from rondel_text.data.spans import check_spans, tags_of_spans
 from rondel_text.data.tagged import TAGS, WORD, WORDS
-from rondel_text.demo import code_tokens, docstrings, topics
+from rondel_text.demo import code_tokens, docstrings, names, titles, topics
 
-EMBEDDED: Mapping[str, Any] = {"docstrings": docstrings, "code": code_tokens, "topics": topics}
-SPLIT = "split"
+EMBEDDED: Mapping[str, Any] = {
+    "docstrings": docstrings,
+    "code": code_tokens,
+    "topics": topics,
+    "titles": titles,
+    "names": names,
+}
+SPLIT, PAIR = "split", "pair"
 MOST_CLASSES = 30
 """Distinct numbers of a column up to which it is taken for classes."""
 
@@ -56,14 +63,23 @@ def gather(config: TextConfig) -> Parts:
     else:
         train, valid = divided(rows, config.held_out, column=config.text)
     name = config.data.name
-    for part, what in ((train, "learn from"), (valid, "evaluate on")):
-        if not len(part):
+    check_sides(config.data, len(train), len(valid), whole=len(rows))
+    return Parts(name, train, valid, manifest_of(name, train, valid))
+
+
+def check_sides(data: Path, train: int, valid: int, *, whole: int) -> None:
+    """Refuse data of which nothing is left on one side.
+
+    Raises:
+        DataError: There is nothing to learn from, or to evaluate on.
+    """
+    for size, what in ((train, "learn from"), (valid, "evaluate on")):
+        if not size:
             raise DataError(
-                f"none of {len(rows)} rows is left to {what}",
-                where=str(config.data),
+                f"none of {whole} rows is left to {what}",
+                where=str(data),
                 hint="Give more rows, or name rows to evaluate on: validation=FILE.",
             )
-    return Parts(name, train, valid, manifest_of(name, train, valid))
 
 
 def read(config: TextConfig, path: Path) -> Rows:
@@ -95,9 +111,21 @@ def divided(rows: Rows, held_out: float, *, column: str) -> tuple[Rows, Rows]:
 
     The share that is held out is a function of the content, so that equal texts stay together.
     """
-    splits = named_splits(rows)
-    if "valid" in splits or "test" in splits:
-        chosen = "valid" if "valid" in splits else "test"
+    chosen = chosen_split(named_splits(rows))
+    return divided_by(rows, chosen, held_out=held_out, column=column)
+
+
+def chosen_split(splits: Collection[str | None]) -> str | None:
+    """Return the named split to evaluate on; None if there is none, so that some is held out."""
+    return next((split for split in ("valid", "test") if split in splits), None)
+
+
+def divided_by(
+    rows: Rows, chosen: str | None, *, held_out: float, column: str
+) -> tuple[Rows, Rows]:
+    """Divide rows, which may be some of many, by the split that was chosen for all of them."""
+    if chosen is not None:
+        splits = named_splits(rows)
         held = [split == chosen for split in splits]
         train = [split in ("train", None) for split in splits]
     else:
@@ -120,7 +148,7 @@ def named_splits(rows: Rows) -> list[str | None]:
 
 def share_of(row: Mapping[str, Any], column: str) -> float:
     """Return a number in [0, 1) that is a function of what a row says, labels aside."""
-    text = row.get("words") or row.get(column) or list(row.values())
+    text = row.get("words") or row.get(column) or row.get(CONTEXT) or list(row.values())
     digest = hashlib.blake2b(json.dumps(text, default=str).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") / 2**64
 
@@ -204,14 +232,18 @@ def task_of_rows(config: TextConfig, rows: Rows) -> TaskName:
     if config.data is None:
         return TASKS[dataset_of(config)]
     names = set(rows.columns)
-    if {WORDS, TAGS} <= names or "spans" in names:
-        return "tokens"
-    if "labels" in names and config.label not in names:
-        return "multilabel"
+    fitting: Mapping[TaskName, bool] = {
+        "tokens": {WORDS, TAGS} <= names or "spans" in names,
+        "answers": {CONTEXT, QUESTION} <= names and bool(names & set(ANSWERS)),
+        "multilabel": "labels" in names and config.label not in names,
+        "causal": names == {config.text},
+        "pairs": names == {config.text, config.pair or PAIR},
+    }
+    found = next((kind for kind, fits in fitting.items() if fits), None)
+    if found is not None:
+        return found
     if config.label in names:
         return task_of_labels(rows[config.label])
-    if names == {config.text}:
-        return "causal"
     raise ConfigError(
         f"what is to be learnt? The columns are {', '.join(map(repr, rows.columns))}",
         where="task",
@@ -222,9 +254,20 @@ def task_of_rows(config: TextConfig, rows: Rows) -> TaskName:
 def columns_of(config: TextConfig, kind: str, rows: Rows) -> Columns:
     """Return the columns of a task; a reader of labels calls theirs 'labels'."""
     label = config.label
+    if kind == "answers":
+        return columns_of_questions(config, rows)
     if kind == "multilabel" and label not in rows.columns and "labels" in rows.columns:
         label = "labels"
-    return Columns(config.text, config.pair, label)
+    pair = PAIR if kind == "pairs" else None
+    return Columns(config.text, config.pair or pair, label)
+
+
+def columns_of_questions(config: TextConfig, rows: Rows) -> Columns:
+    """Return the columns of questions: as the config says, or with the names that readers give."""
+    there = rows.columns
+    text = config.text if config.text in there or CONTEXT not in there else CONTEXT
+    label = next((name for name in (config.label, *ANSWERS) if name in there), config.label)
+    return Columns(text, config.pair or QUESTION, label)
 
 
 def task_of_labels(cells: Any) -> TaskName:

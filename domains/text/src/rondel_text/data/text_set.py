@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +21,27 @@ class TextSet:
     Args:
         encoded: The texts.
         rows: Where each of them came from.
-        targets: For each text a number or a row of numbers (N, ...), or one for each token.
+        targets: For each text a number or a row of numbers (N, ...), or one for each token; or a
+            text, or anything else that travels as a list.
+        notes: What of the rows is not in it, a sentence each, for the user to see.
     """
 
     encoded: Encoded
     rows: Rows
-    targets: tuple[Tensor | Ragged, ...] = ()
+    targets: tuple[Tensor | Ragged | Sequence[Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of texts."""
         return len(self.encoded)
+
+    @property
+    def size(self) -> str:
+        """Say how many texts there are; of windows of contexts, how many questions as well."""
+        sources = self.encoded.sources
+        if sources is None:
+            return f"{len(self):,} texts"
+        return f"{len(set(sources.tolist())):,} questions in {len(self):,} windows"
 
     @property
     def lengths(self) -> Tensor:
@@ -38,12 +50,18 @@ class TextSet:
 
     def batch_of(self, indices: Tensor) -> tuple[Any, ...]:
         """Return a batch: the texts, then each target."""
-        targets = [
-            target.padded(indices, IGNORED)[0] if isinstance(target, Ragged) else target[indices]
-            for target in self.targets
-        ]
+        targets = (rows_of(target, indices) for target in self.targets)
         return (self.encoded.texts(indices), *targets)
 
     def describe(self, index: int) -> str:
         """Say which row a text is."""
         return self.rows.where(index)
+
+
+def rows_of(target: Tensor | Ragged | Sequence[Any], indices: Tensor) -> Tensor | list[Any]:
+    """Return the targets of some texts, those of tokens padded."""
+    if isinstance(target, Ragged):
+        return target.padded(indices, IGNORED)[0]
+    if isinstance(target, Tensor):
+        return target[indices]
+    return [target[index] for index in indices.tolist()]

@@ -34,12 +34,12 @@ class Gradual(TextLoop):
         """Train stage by stage, and evaluate after every epoch."""
         stream = self.material.training
         run.track("model", self.model)
-        run.once(self.introduce, run)
+        self.begin(run)
         for stage in run.phases(stages_of(self.model, self.config)):
             trained = parameters_to(self.model, stage.depth)
+            settings = discriminative(self.model, self.config, stage.depth)
             with training_only(self.model, trained):
                 planned = stream.planned(stage.epochs)
-                settings = discriminative(self.model, self.config, stage.depth)
                 update = run.update(stage.name, trained, settings, total=planned)
                 for epoch in run.epochs(stage.epochs):
                     for texts, *targets in run.batches(stream):
@@ -50,15 +50,27 @@ class Gradual(TextLoop):
 
 def stages_of(model: TextModel, config: TextConfig) -> tuple[Stage, ...]:
     """Divide the epochs: some for each part that is let go, what is left for all of them."""
-    parts, each = len(model.stages()), config.gradual.epochs
+    parts, each = len(trained_parts(model)), config.gradual.epochs
     early = tuple(Stage(f"depth-{depth}", depth, each) for depth in range(1, parts))
     whole = max(1, config.epochs - each * len(early))
     return (*early, Stage("whole", parts, whole))
 
 
+def trained_parts(model: TextModel) -> list[Sequence[nn.Module]]:
+    """Return the parts of a model, the head first, in which something is trained.
+
+    With adapters these are the layers that have some, and no embeddings.
+    """
+    return [
+        stage
+        for stage in model.stages()
+        if any(parameter.requires_grad for module in stage for parameter in module.parameters())
+    ]
+
+
 def parameters_to(model: TextModel, depth: int) -> list[nn.Parameter]:
     """Return the parameters of the first parts of a model, counted from the head, each once."""
-    modules = [module for stage in model.stages()[:depth] for module in stage]
+    modules = [module for stage in trained_parts(model)[:depth] for module in stage]
     found = {id(p): p for module in modules for p in module.parameters()}
     return list(found.values())
 
@@ -66,14 +78,14 @@ def parameters_to(model: TextModel, depth: int) -> list[nn.Parameter]:
 def discriminative(model: TextModel, config: TextConfig, depth: int) -> UpdateConfig:
     """Return the update of a phase: a lower rate for each layer further from the head."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    stages: Sequence[Sequence[nn.Module]] = model.stages()
+    stages = trained_parts(model)
     groups = [
         GroupConfig(match=names[id(parameter)], lr_scale=config.gradual.decay**-place)
         for place, stage in enumerate(stages[:depth])
         if place
         for module in stage
         for parameter in module.parameters()
-        if id(parameter) in names
+        if id(parameter) in names and parameter.requires_grad
     ]
     optimizer: OptimizerConfig = config.update.optimizer.model_copy(
         update={"groups": (*config.update.optimizer.groups, *groups)}

@@ -10,7 +10,7 @@ from rondel.batcher import Batcher, FixedSize, LengthBuckets, Packed, TokenBudge
 from rondel.keyed import seeds
 from rondel_text.config import TextConfig
 from rondel_text.data.text_set import TextSet
-from rondel_text.tasks import Masked, Task
+from rondel_text.tasks import Answers, Masked, Task, TextToText
 from rondel_text.tokenizers import Tokenizer
 
 
@@ -27,6 +27,7 @@ class Material:
         manifest: What the data was.
         notes: What was left out of it.
         baselines: What simple models reach on ``valid``, the best one first.
+        remarks: How the data was brought here, a sentence each, for the log.
     """
 
     config: TextConfig
@@ -37,6 +38,7 @@ class Material:
     manifest: DataManifest
     notes: tuple[str, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def training(self) -> Stream:
@@ -47,7 +49,8 @@ class Material:
     def validation(self) -> Stream:
         """Texts to evaluate on, in their order."""
         task = self.task
-        texts = task.judged(self.valid) if isinstance(task, Masked) else self.valid
+        judged = Masked | TextToText | Answers
+        texts = task.judged(self.valid) if isinstance(task, judged) else self.valid
         return Stream(texts, name="valid", batch_size=self.config.batch_size, shuffle=False)
 
     def stream(self, texts: TextSet, task: Task, *, name: str = "train") -> Stream:

@@ -15,7 +15,7 @@ class Pretrain(TextLoop):
     def train(self, run: Run) -> None:
         """Train, and evaluate after every epoch."""
         config, stream = self.config, self.material.training
-        run.once(self.introduce, run)
+        self.begin(run)
         update = run.update("model", self.model, config.update, total=stream.planned(config.epochs))
         for epoch in run.epochs(config.epochs):
             for windows, *targets in run.batches(stream):

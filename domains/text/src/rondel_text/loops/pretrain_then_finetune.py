@@ -44,7 +44,7 @@ class PretrainThenFinetune(TextLoop):
     def train(self, run: Run) -> None:
         """Train both phases; evaluate the second."""
         run.track("model", self.model)
-        run.once(self.introduce, run)
+        self.begin(run)
         for phase in run.phases(("pretrain", "finetune")):
             if phase == "pretrain":
                 self.learn_texts(run)

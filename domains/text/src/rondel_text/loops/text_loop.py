@@ -28,7 +28,7 @@ class TextLoop(Loop):
 
     def __init__(self, config: TextConfig, model: TextModel, material: Material) -> None:
         self.config = config
-        self.model = model
+        self.model = model.train()  # one from a folder comes in evaluation mode
         self.material = material
         self.task = material.task
         self.watch = material.task.watch
@@ -50,20 +50,38 @@ class TextLoop(Loop):
                 scores.update(self.model, texts, *targets)
         return scores
 
+    def begin(self, run: Run) -> None:
+        """Say what is to be learnt; compute the model in the faster way, if that is to be measured.
+
+        The measurement is kept in the checkpoints: the two ways differ in the last bits.
+        """
+        if self.config.model.padding == "measured":
+            self.model.compute(padded=run.once(self.is_faster_padded, run))
+        run.once(self.introduce, run)
+
+    def is_faster_padded(self, run: Run) -> bool:
+        """Tell by a few batches whether padding costs less than doing without it."""
+        plan = self.material.training.plan(run.settings.seed, 0)
+        texts = self.material.train.batch_of(plan[len(plan) // 2])[0]
+        faster: bool = run.processes.gather(self.model.is_faster_padded(texts))[0]
+        return faster
+
     def introduce(self, run: Run) -> None:
         """Say what was made of the data, and what is to be beaten."""
         material = self.material
         cut = int((material.train.encoded.cut > 0).sum())
         run.say(
-            f"{self.task.kind} on {len(material.train):,} texts, evaluated on "
-            f"{len(material.valid):,}; computed {self.model.reading}."
+            f"{self.task.kind} on {material.train.size}, evaluated on {material.valid.size}; "
+            f"computed {self.model.reading}."
         )
+        if self.model.adapters:
+            run.say(f"{self.model.adapters}.")
         if cut:
             run.say(
-                f"{cut:,} of {len(material.train):,} texts are longer than "
+                f"{cut:,} of {len(material.train.encoded):,} texts are longer than "
                 f"{material.tokenizer.longest} tokens: their ends are not read (max_length)."
             )
-        for note in material.notes:
+        for note in (*material.notes, *material.remarks):
             run.say(note)
         for baseline in material.baselines:
             value = baseline.values.get(self.watch.metric) if self.watch else None

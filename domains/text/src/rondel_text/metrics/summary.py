@@ -42,9 +42,14 @@ def _measures(reference: str, prediction: str) -> tuple[float, float, float, flo
     return (
         _ngram_f1(true, predicted, 1),
         _ngram_f1(true, predicted, 2),
-        _f1(lengths_of_common(true, predicted)[-1][-1], len(true), len(predicted)),
+        _longest_f1(true, predicted),
         _summary_f1(_sentences(reference), _sentences(prediction)),
     )
+
+
+def rouge_l(reference: str, prediction: str) -> float:
+    """Return ROUGE-L of one text: the F1 of the longest common subsequence of words, in 0..1."""
+    return _longest_f1(words_of(reference), words_of(prediction))
 
 
 def words_of(text: str) -> list[str]:
@@ -63,6 +68,10 @@ def _ngram_f1(true: list[str], predicted: list[str], n: int) -> float:
 
 def _f1(shared: int, true: int, predicted: int) -> float:
     return 2.0 * shared / max(true + predicted, 1)
+
+
+def _longest_f1(true: list[str], predicted: list[str]) -> float:
+    return _f1(lengths_of_common(true, predicted)[-1][-1], len(true), len(predicted))
 
 
 def _summary_f1(true: list[list[str]], predicted: list[list[str]]) -> float:

@@ -92,8 +92,8 @@ class BagClassifier(nn.Module):
             tokens: (B, L) int64 numbers of pieces; what lies behind a text's length is not read.
             lengths: (B,) int64 pieces of each text; a text may have none.
         """
-        kept = self.kept(tokens, lengths)[..., None]  # (B, L, 1)
-        weights = self.weights(tokens).exp() * kept
+        kept = kept_pieces(tokens, lengths, self.piece_dropout if self.training else 0.0)
+        weights = self.weights(tokens).exp() * kept[..., None]  # (B, L, 1)
         weighted = self.vectors(tokens) * weights  # (B, L, D), 0 where nothing is kept
         size = weights.square().sum(1).clamp(min=TINY).sqrt()
         # an empty column, so that a text of no piece has a greatest value: 0 as of one left out
@@ -102,9 +102,45 @@ class BagClassifier(nn.Module):
         logits: Tensor = self.output(self.dropout(read))
         return logits
 
-    def kept(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Return (B, L) bool: the pieces that are read, in training not all of a text's."""
-        kept = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-        if not self.training or self.piece_dropout == 0:
-            return kept
-        return kept & (torch.rand(tokens.shape, device=tokens.device) >= self.piece_dropout)
+
+class BagEncoder(nn.Module):
+    """Represent texts by the weighted sum of the vectors of their pieces.
+
+    Before it has learnt anything it is a random projection of the pieces that a text has, so that
+    texts which share many are near to each other from the start.
+
+    Args:
+        buckets: Numbers of pieces, 0 among them.
+        width: D.
+        piece_dropout: Chance of each piece to be left out in training.
+
+    Raises:
+        UsageError: There are fewer than 2 buckets.
+    """
+
+    def __init__(
+        self, *, buckets: int = 1 << 16, width: int = 128, piece_dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        if buckets < 2:
+            raise UsageError(f"{buckets} buckets hold no piece", hint="Take 2 or more.")
+        self.piece_dropout = piece_dropout
+        self.vectors = nn.Embedding(buckets, width)
+        self.weights = nn.Embedding(buckets, 1)  # logarithms
+        nn.init.normal_(self.vectors.weight, std=0.1)
+        nn.init.zeros_(self.weights.weight)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return (B, D); the arguments are those of `BagClassifier`."""
+        kept = kept_pieces(tokens, lengths, self.piece_dropout if self.training else 0.0)
+        weights = self.weights(tokens).exp() * kept[..., None]  # (B, L, 1)
+        added: Tensor = (self.vectors(tokens) * weights).sum(1)
+        return added
+
+
+def kept_pieces(tokens: Tensor, lengths: Tensor, dropout: float) -> Tensor:
+    """Return (B, L) bool: the pieces that are read, not all of a text's if some are dropped."""
+    kept = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+    if dropout == 0:
+        return kept
+    return kept & (torch.rand(tokens.shape, device=tokens.device) >= dropout)

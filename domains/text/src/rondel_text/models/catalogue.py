@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rondel.errors import ConfigError
 from rondel_text.config import ModelConfig
-from rondel_text.models.small import Bag, ByteLanguage, WordTagger, small_model
+from rondel_text.models.small import Bag, BagOfPieces, ByteLanguage, WordTagger, small_model
 from rondel_text.models.text_model import TextModel
 from rondel_text.tokenizers import ByteTokenizer, PieceTokenizer, Tokenizer, WordTokenizer
 
 if TYPE_CHECKING:
     from rondel_text.tokenizers.subwords import SubwordTokenizer
 
-SMALL = {"sequence": "pieces", "tokens": "words", "causal": "bytes"}
+SMALL = {"sequence": "pieces", "tokens": "words", "causal": "bytes", "embedding": "pieces"}
 """The tokenizer of the small model for each kind of answer."""
 LONGEST = {"pieces": 4096, "words": 256, "bytes": 256}
 """Default of ``max_length``."""
+WINDOW = 384
+"""The same, of windows of a context (Devlin et al., 2019, and everyone since)."""
 
 
 def make_tokenizer(
@@ -45,6 +47,7 @@ def make_tokenizer(
         DataError: Its folder lacks a tokenizer.
     """
     if is_small(config, head, pairs=pairs):
+        refuse_adapters(config)
         kind = SMALL[head]
         longest = max_length or LONGEST[kind]
         if kind == "pieces":
@@ -54,7 +57,27 @@ def make_tokenizer(
         return WordTokenizer.trained(texts, longest=longest)
     from rondel_text.models import pretrained
 
-    return pretrained.make_tokenizer(config, texts, max_length=max_length)
+    return pretrained.make_tokenizer(
+        config,
+        texts,
+        max_length=max_length,
+        writes=head == "seq2seq",
+        usual=WINDOW if head == "answers" else pretrained.LONGEST,
+    )
+
+
+def refuse_adapters(config: ModelConfig) -> None:
+    """Refuse LoRA for a small model.
+
+    Raises:
+        ConfigError: It was asked for.
+    """
+    if config.lora.rank:
+        raise ConfigError(
+            "the small models have no adapters: all of them is trained",
+            where="model.lora.rank",
+            hint="Leave it out, or choose model.name=minilm or a folder of transformers.",
+        )
 
 
 def is_small(config: ModelConfig, head: str, *, pairs: bool = False) -> bool:
@@ -64,10 +87,12 @@ def is_small(config: ModelConfig, head: str, *, pairs: bool = False) -> bool:
         ConfigError: It was asked for, and there is none for the task.
     """
     if config.name == "small" and (head not in SMALL or pairs):
+        lacking = {"seq2seq": "texts that are written"}.get(head, "hidden tokens")
         raise ConfigError(
-            f"there is no small model for {'pairs of texts' if pairs else 'hidden tokens'}",
+            f"there is no small model for {'pairs of texts' if pairs else lacking}",
             where="model.name",
-            hint="Choose model.name=bert, or a folder of transformers.",
+            hint=f"Choose model.name={'bart' if head == 'seq2seq' else 'bert'}, or a folder of "
+            "transformers.",
         )
     return config.name == "small" or (config.name == "auto" and head in SMALL and not pairs)
 
@@ -91,6 +116,9 @@ def make_model(
     left_out = {} if config.dropout is None else {"dropout": config.dropout}
     if isinstance(tokenizer, PieceTokenizer):
         of_pieces = {} if config.dropout is None else {"piece_dropout": config.dropout}
+        if head == "embedding":
+            width = config.width or 128
+            return BagOfPieces(buckets=tokenizer.buckets, width=width, **of_pieces)
         width = config.width or 32
         return Bag(classes=outputs, buckets=tokenizer.buckets, width=width, **left_out, **of_pieces)
     if isinstance(tokenizer, WordTokenizer):
@@ -107,6 +135,10 @@ def make_model(
 
 def rebuilt(facts: Mapping[str, Any]) -> TextModel:
     """Build the model of a bundle, with any weights."""
+    if facts["kind"] == "seq2seq":
+        from rondel_text.models.seq2seq import seq2seq_of
+
+        return seq2seq_of(facts)
     if facts["kind"] != "transformer":
         return small_model(facts)
     from rondel_text.models.transformer import transformer_of

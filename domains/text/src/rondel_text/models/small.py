@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rondel_text.data.batch import Texts
-from rondel_text.models.bag import BagClassifier
+from rondel_text.models.bag import BagClassifier, BagEncoder
 from rondel_text.models.recurrent import ByteModel
 from rondel_text.models.tagger import Tagger
 from rondel_text.models.text_model import TextModel
@@ -47,9 +47,38 @@ class Bag(SmallModel):
         logits: Tensor = self.network(texts.ids, texts.lengths)
         return logits
 
+    @property
+    def embedding(self) -> nn.Module:
+        """The vectors of pieces."""
+        return self.network.vectors
+
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         """Return the output, then the vectors."""
         return [[self.network.output], [self.network.vectors]]
+
+
+class BagOfPieces(SmallModel):
+    """`BagEncoder`, for the embeddings of whole texts."""
+
+    kind = "bag_encoder"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.network = BagEncoder(**settings)
+
+    @property
+    def width(self) -> int:
+        """H."""
+        return self.network.vectors.embedding_dim
+
+    def forward(self, texts: Texts) -> Tensor:
+        """Return embeddings (B, H)."""
+        embeddings: Tensor = self.network(texts.ids, texts.lengths)
+        return embeddings
+
+    def stages(self) -> Sequence[Sequence[nn.Module]]:
+        """Return all of it."""
+        return [[self.network]]
 
 
 class WordTagger(SmallModel):
@@ -66,6 +95,11 @@ class WordTagger(SmallModel):
         assert texts.letters is not None, "the tokenizer of words spells"
         logits: Tensor = self.network(texts.ids, texts.letters, texts.lengths)
         return logits
+
+    @property
+    def embedding(self) -> nn.Module:
+        """The vectors of words; what their letters say is not among them."""
+        return self.network.words
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         """Return the output, the recurrent layers, then words and letters."""
@@ -96,7 +130,7 @@ class ByteLanguage(SmallModel):
 
 
 SMALL: Mapping[str, type[SmallModel]] = {
-    model.kind: model for model in (Bag, WordTagger, ByteLanguage)
+    model.kind: model for model in (Bag, BagOfPieces, WordTagger, ByteLanguage)
 }
 
 

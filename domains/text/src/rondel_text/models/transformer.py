@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -23,15 +25,19 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
+from rondel.batch import to_device
 from rondel_text.data.batch import Texts
 from rondel_text.models.text_model import TextModel
-from rondel_text.models.unpadded import Encoder, Hidden, Padded, encoder_for
+from rondel_text.models.unpadded import Encoder, Hidden, Padded, choose, encoder_for
+from rondel_text.models.unpadded.attention import CURRENT
 
 HEADS: Mapping[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "tokens": AutoModelForTokenClassification,
     "masked": AutoModelForMaskedLM,
     "causal": AutoModelForCausalLM,
+    "answers": AutoModelForQuestionAnswering,
+    "embedding": AutoModel,
     "seq2seq": AutoModelForSeq2SeqLM,
 }
 
@@ -70,23 +76,52 @@ class TransformerModel(TextModel):
         super().__init__()
         self.model = model
         self.head = head
-        self.encoder: Encoder = (
-            encoder_for(model) if unpadded else Padded(model, reason="padding=padded")
-        )
-        kind = "padded" if isinstance(self.encoder, Padded) else "without padding"
-        self.reading = f"{kind}: {self.encoder.reason}"
+        self.compute(padded=not unpadded)
 
     @property
     def base(self) -> PreTrainedModel:
         """The model without its head."""
         return cast(PreTrainedModel, self.model.base_model)
 
+    def is_faster_padded(self, texts: Texts) -> bool:
+        """Tell by a measurement on a batch whether padding costs less than doing without it."""
+        device = next(self.model.parameters()).device
+        ids, lengths, types, _ = to_device(texts, device)
+        chosen = choose(self.model, ids, lengths, token_types=types)
+        return isinstance(chosen.encoder, Padded)
+
+    def compute(self, *, padded: bool) -> None:
+        """Compute with padding from now on, or without where that is exact."""
+        self.encoder: Encoder = (
+            Padded(self.model, reason="as chosen") if padded else encoder_for(self.model)
+        )
+        kind = "padded" if isinstance(self.encoder, Padded) else "without padding"
+        self.reading = f"{kind}: {self.encoder.reason}"
+
+    @property
+    def embedding(self) -> nn.Module:
+        """What turns tokens into vectors."""
+        return cast(nn.Module, self.base.get_input_embeddings())
+
+    @property
+    def bounds(self) -> Tensor | None:
+        """While it is called: (B + 1,) where texts begin and end, if they stand in one row."""
+        call = CURRENT.get()
+        return None if call is None else call.blocks.bounds
+
+    @property
+    def width(self) -> int:
+        """H, that of the states."""
+        return int(self.base.config.get_text_config().hidden_size)
+
     def hidden(self, texts: Texts) -> Hidden:
         """Compute the states of all tokens."""
         return self.encoder(texts.ids, texts.lengths, token_types=texts.types)
 
     def forward(self, texts: Texts) -> Tensor:
-        """Return logits (B, C) or (B, L, C), L that of the longest text."""
+        """Return logits (B, C) or (B, L, C), L that of the longest text; or mean states (B, H)."""
+        if self.head == "embedding":
+            return self.hidden(texts).mean()
         states = self.hidden(texts).padded()
         length = states.shape[1]
         mask = torch.arange(length, device=states.device) < texts.lengths[:, None]
@@ -107,8 +142,7 @@ class TransformerModel(TextModel):
         given.pooled = pooled(self.base, states) if self.head == "sequence" else None
         view = copy.copy(self.model)
         view.__dict__["_modules"] = {**self.model._modules, self.model.base_model_prefix: given}
-        logits: Tensor = view(**inputs, return_dict=True).logits
-        return logits
+        return logits_of(view(**inputs, return_dict=True))
 
     def stages(self) -> Sequence[Sequence[nn.Module]]:
         """Return the head, then the layers from the last to the first, then the embeddings."""
@@ -133,13 +167,24 @@ class TransformerModel(TextModel):
         return {"kind": "transformer", "head": self.head, "config": config, "unpadded": unpadded}
 
 
+def logits_of(output: Any) -> Tensor:
+    """Return the logits of a head of transformers; of spans (B, L, 2), first and last token.
+
+    Of a model without a head, the last states (B, L, H).
+    """
+    if "start_logits" in output:
+        return torch.stack((output.start_logits, output.end_logits), -1)
+    logits: Tensor = output.logits if "logits" in output else output.last_hidden_state
+    return logits
+
+
 def pooled(base: nn.Module, states: Tensor) -> Tensor | None:
     """Return (B, H) what a base model makes of its first state, if it makes anything of it."""
     pooler = getattr(base, "pooler", None)
     if pooler is None:
         return None
     if isinstance(pooler, nn.Linear):  # of ALBERT, whose activation stands beside it
-        made: Tensor = base.pooler_activation(pooler(states[:, 0]))
+        made: Tensor = cast(Any, base).pooler_activation(pooler(states[:, 0]))
         return made
     found: Tensor = pooler(states)
     return found

@@ -76,12 +76,22 @@ class Regression:
             DataError: All numbers are the same.
         """
         found = [number_of(cell) for cell in cells(rows, columns.label, "label")]
-        values = torch.tensor([number for number in found if number is not None]).double()
+        values = torch.tensor([number for number in found if number is not None])
+        return cls.of_values(values, columns, where=rows.files[0])
+
+    @classmethod
+    def of_values(cls, values: Tensor, columns: Columns, *, where: str) -> Regression:
+        """Find mean and spread of numbers (N,); ``where`` they stand is for the message.
+
+        Raises:
+            DataError: All numbers are the same.
+        """
+        values = values.double()
         spread = values.std().item() if len(values) > 1 else 0.0
         if not spread > 0:
             raise DataError(
                 f"the {len(values)} numbers of column {columns.label!r} are all the same",
-                where=rows.files[0],
+                where=where,
                 hint="There is nothing to learn; is this the column that you meant?",
             )
         return cls(values.mean().item(), spread, columns)

@@ -33,13 +33,14 @@ class Task(Protocol):
 
     kind: ClassVar[str]
     head: ClassVar[str]
-    """What a model answers: 'sequence' (B, C), 'tokens' (B, L, C), 'causal' or 'masked' (K, V)."""
+    """What a model answers: 'sequence' (B, C), 'tokens' (B, L, C), 'answers' (B, L, 2), 'causal' or 'masked' (K, V),
+    'embedding' (B, H)."""
     watch: Watch
     columns: Columns
 
     @property
     def outputs(self) -> int:
-        """C; 0 where the model answers with tokens."""
+        """C; 0 where the model answers with tokens or embeddings."""
 
     @classmethod
     def learnt(cls, rows: Rows, columns: Columns) -> Task:

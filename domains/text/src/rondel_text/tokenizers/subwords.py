@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from tokenizers import Tokenizer as Engine
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from rondel_text.data.ragged import Ragged
@@ -22,7 +23,18 @@ MARKS = {
     "mask_token": "[MASK]",
 }
 BYTES = 256
+CHUNK = 512
+"""Pairs that are aligned at a time: offsets are many small objects until they are a tensor."""
 SPECIAL = (*MARKS, "bos_token", "eos_token")
+
+
+class Aligned(NamedTuple):
+    """A pair of texts as tokens that know where they come from, none cut off."""
+
+    ids: Tensor  # (T,) int64
+    types: Tensor | None  # (T,) int64
+    sides: Tensor  # (T,) int64: 0 in the first text, 1 in the second, -1 for marks
+    offsets: Tensor  # (T, 2) int64: start and end in the text of its side, in characters
 
 
 class SubwordTokenizer:
@@ -134,6 +146,23 @@ class SubwordTokenizer:
             firsts.append([place.get(word, -1) for word in range(len(words))])
             cut.append(sum(first < 0 for first in firsts[-1]))
         return Encoded(Ragged.of(found["input_ids"]), torch.tensor(cut), firsts=Ragged.of(firsts))
+
+    def aligned(self, firsts: Sequence[str], seconds: Sequence[str]) -> Iterator[Aligned]:
+        """Encode pairs of texts whole, each token with its place in its text."""
+        for start in range(0, len(firsts), CHUNK):
+            some = [list(side[start : start + CHUNK]) for side in (firsts, seconds)]
+            found = self.fast(
+                *some, return_attention_mask=False, return_offsets_mapping=True, verbose=False
+            )
+            types = found.get("token_type_ids")
+            for row, ids in enumerate(found["input_ids"]):
+                sides = [-1 if side is None else side for side in found.sequence_ids(row)]
+                yield Aligned(
+                    torch.tensor(ids),
+                    None if types is None else torch.tensor(types[row]),
+                    torch.tensor(sides),
+                    torch.tensor(found["offset_mapping"][row]).view(-1, 2),
+                )
 
     def _called(
         self, texts: list[Any], pairs: list[str] | None, *, cut: bool = True, words: bool = False

@@ -25,6 +25,9 @@ class Encoded:
         firsts: For texts given as words: the place of each word's first token, -1 where it was cut
             off.
         cut: (N,) int64 tokens that were cut off each text.
+        offsets: For contexts in windows: where each token stands in its context, (start, end) in
+            characters; `IGNORED` twice for tokens of the question and marks.
+        sources: For contexts in windows: (N,) int64 the row that each was cut from.
     """
 
     ids: Ragged
@@ -33,6 +36,8 @@ class Encoded:
     spelling: Tensor | None = None
     words: Ragged | None = None
     firsts: Ragged | None = None
+    offsets: Ragged | None = None
+    sources: Tensor | None = None
 
     def __len__(self) -> int:
         """Return N."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rondel.errors import DataError
-from rondel_text.data.formats.source import Source
-from rondel_text.data.formats.text_file import HEAD_BYTES, read_text
+from rondel_text.data.formats.source import Record, Source
+from rondel_text.data.formats.text_file import HEAD_BYTES, head, raw_lines, read_text
 from rondel_text.data.rows import Rows
 
 DELIMITERS = ",;\t"
@@ -39,11 +39,37 @@ def read_tsv(source: Source) -> Rows:
     return _read(source.path, "\t")
 
 
+def records(source: Source) -> Iterator[Record]:
+    """Read the rows of `read` one after the other."""
+    return _stream(source.path, DELIMITERS)
+
+
+def records_tsv(source: Source) -> Iterator[Record]:
+    """Read the rows of `read_tsv` one after the other."""
+    return _stream(source.path, "\t")
+
+
 def _read(path: Path, delimiters: str) -> Rows:
     text = read_text(path)
     with _long_cells():
-        delimiter = max(delimiters, key=lambda mark: _header_width(text, mark))
-        return Rows.of_records(_records(text, delimiter, path), file=str(path))
+        delimiter = _delimiter(text[:HEAD_BYTES], delimiters)
+        lines = io.StringIO(text, newline="")
+        return Rows.of_records(_records(lines, delimiter, path), file=str(path))
+
+
+def _stream(path: Path, delimiters: str) -> Iterator[Record]:
+    with _long_cells():
+        delimiter = _delimiter(head(path), delimiters)
+        yield from _records(_lines(path), delimiter, path)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield lines as the csv module wants them: a carriage return ends one, too."""
+    for line in raw_lines(path):
+        if "\r" in line.removesuffix("\n").removesuffix("\r"):
+            yield from io.StringIO(line, newline="")
+        else:
+            yield line
 
 
 @contextmanager
@@ -56,13 +82,18 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def _header_width(text: str, delimiter: str) -> int:
-    reader = csv.reader(io.StringIO(text[:HEAD_BYTES], newline=""), delimiter=delimiter)
+def _delimiter(start: str, delimiters: str) -> str:
+    """Return what parts the header most."""
+    return max(delimiters, key=lambda mark: _header_width(start, mark))
+
+
+def _header_width(start: str, delimiter: str) -> int:
+    reader = csv.reader(io.StringIO(start, newline=""), delimiter=delimiter)
     return len(next(filter(None, reader), []))
 
 
-def _records(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    lists = _lists(text, delimiter, path)
+def _records(lines: Iterable[str], delimiter: str, path: Path) -> Iterator[Record]:
+    lists = _lists(lines, delimiter, path)
     line, header = next(lists)
     header = [name.strip() for name in header]
     _refuse_twins(header, f"{path}:{line}")
@@ -76,10 +107,10 @@ def _records(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, dict[
         yield number, dict(zip(header, cells, strict=True))
 
 
-def _lists(text: str, delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+def _lists(lines: Iterable[str], delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the cells of each record that is not blank, with its first line."""
     # strict, because the lenient reader takes all rows behind a forgotten quote for one cell
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         first = reader.line_num + 1
         try:

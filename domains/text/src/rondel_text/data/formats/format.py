@@ -20,7 +20,7 @@ from rondel_text.data.formats import (
     prodigy,
     squad,
 )
-from rondel_text.data.formats.source import Read, Recognise
+from rondel_text.data.formats.source import Read, Recognise, Records
 from rondel_text.data.formats.text_file import head
 
 
@@ -34,6 +34,7 @@ class Format:
         suffixes: Of files that are read from a folder when the format is named.
         recognise: Tells whether a file is of the format.
         read: The reader.
+        records: The reader that needs no memory for the whole file, where the format allows one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Format:
     suffixes: tuple[str, ...]
     recognise: Recognise
     read: Read
+    records: Records | None = None
 
 
 _LINES = (*jsonl.LINES, ".json")
@@ -61,13 +63,32 @@ FORMATS: dict[str, Format] = {
             "labelstudio", "Label Studio JSON", (".json",), labelstudio.recognise, labelstudio.read
         ),
         Format("squad", "SQuAD JSON", (".json",), squad.recognise, squad.read),
-        Format("jsonl", "JSON Lines", _LINES, jsonl.recognise, jsonl.read),
+        Format("jsonl", "JSON Lines", _LINES, jsonl.recognise, jsonl.read, jsonl.records),
         Format("json", "JSON", (".json",), json_file.recognise, json_file.read),
-        Format("csv", "CSV", (".csv",), csv_file.recognise, csv_file.read),
-        Format("tsv", "TSV", (".tsv", ".tab"), csv_file.recognise_tsv, csv_file.read_tsv),
-        Format("parquet", "parquet", (".parquet", ".pq"), parquet.recognise, parquet.read),
+        Format("csv", "CSV", (".csv",), csv_file.recognise, csv_file.read, csv_file.records),
         Format(
-            "text", "plain text", (".txt", ".text", ".md"), plain_text.recognise, plain_text.read
+            "tsv",
+            "TSV",
+            (".tsv", ".tab"),
+            csv_file.recognise_tsv,
+            csv_file.read_tsv,
+            csv_file.records_tsv,
+        ),
+        Format(
+            "parquet",
+            "parquet",
+            (".parquet", ".pq"),
+            parquet.recognise,
+            parquet.read,
+            parquet.records,
+        ),
+        Format(
+            "text",
+            "plain text",
+            (".txt", ".text", ".md"),
+            plain_text.recognise,
+            plain_text.read,
+            plain_text.records,
         ),
     )
 }

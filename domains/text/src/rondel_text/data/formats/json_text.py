@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,16 @@ def objects_of_lines(path: Path) -> Iterator[tuple[int, JsonObject]]:
     Raises:
         DataError: The file cannot be read, or a line is not one JSON object.
     """
-    for number, line in numbered_lines(read_text(path)):
+    yield from objects_in(numbered_lines(read_text(path)), path)
+
+
+def objects_in(lines: Iterable[tuple[int, str]], path: Path) -> Iterator[tuple[int, JsonObject]]:
+    """Yield the object of each line of a file that is not blank, with the line's number.
+
+    Raises:
+        DataError: A line is not one JSON object.
+    """
+    for number, line in lines:
         if is_blank(line):
             continue
         where = f"{path}:{number}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from rondel_text.data.formats.json_text import first_objects, objects_of_lines
-from rondel_text.data.formats.source import Source
+from rondel_text.data.formats.json_text import first_objects, objects_in, objects_of_lines
+from rondel_text.data.formats.source import Record, Source
+from rondel_text.data.formats.text_file import streamed_lines
 from rondel_text.data.rows import Rows
 
 LINES = (".jsonl", ".ndjson", ".jl", ".json1")
@@ -24,3 +26,8 @@ def recognise(path: Path, head: str) -> bool:
 def read(source: Source) -> Rows:
     """Read an object a line; what an object lacks is None."""
     return Rows.of_records(objects_of_lines(source.path), file=str(source.path))
+
+
+def records(source: Source) -> Iterator[Record]:
+    """Read an object a line, one after the other."""
+    return objects_in(streamed_lines(source.path), source.path)

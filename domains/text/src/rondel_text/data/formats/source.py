@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rondel_text.data.rows import Rows
 
@@ -32,3 +32,8 @@ A format that comes later in the table may claim the same file."""
 Read = Callable[[Source], Rows]
 """Reads the whole file; raises DataError with file and line for what cannot be read, and says in
 ``Rows.notes`` what was left out."""
+Record = tuple[int, Mapping[str, Any]]
+"""The line of a row, and its cells by column."""
+Records = Callable[[Source], Iterator[Record]]
+"""Reads the rows of a file one after the other, those that ``Read`` returns; the file may be larger
+than the memory. It raises DataError likewise, when it comes to the place."""
