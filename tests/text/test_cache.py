@@ -330,14 +330,14 @@ def test_other_data_under_the_same_name_is_encoded(tmp_path: Path) -> None:
 
 
 def test_equal_texts_on_other_lines_keep_their_own_places(tmp_path: Path) -> None:
-    texts = [f"text {number}" for number in range(20)]
+    texts = [f"a longer text {number}" for number in range(30)]
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
     (tmp_path / "b.csv").write_text("\n".join(["text", *texts]))
-    for name, line in (("a.jsonl", 1), ("b.csv", 2)):
-        words = (f"data={tmp_path / name}", "task=causal", f"cache={tmp_path / 'cache'}")
-        valid = built(*words).material.valid
-        first = texts.index(bytes(valid.encoded.ids[0].tolist()[1:]).decode())
-        assert valid.describe(0) == f"{tmp_path / name}:{first + line}"
+    for name in ("a.jsonl", "b.csv"):
+        words = (f"data={tmp_path / name}", "task=causal", "max_length=6", "context=0")
+        plain = built(*words).material.valid
+        assert len(plain) > 15  # windows, whose places are kept with them
+        assert_equal(plain, built(*words, f"cache={tmp_path / 'cache'}").material.valid)
 
 
 def test_small_runs_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

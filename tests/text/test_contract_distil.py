@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -26,7 +27,7 @@ class TestTeacherOfLayers(LoopContract):
     """A student made of a layer of a transformer, whose states it learns as well."""
 
     domain = "text"
-    overrides = (
+    overrides: ClassVar[tuple[str, ...]] = (
         *SHORT,
         f"data={TINY / 'topics.csv'}",
         "loop=distil",
@@ -52,7 +53,7 @@ class TestTeacherOfTags(LoopContract):
     """A smaller tagger, and answers that are remembered for each token."""
 
     domain = "text"
-    overrides = (
+    overrides: ClassVar[tuple[str, ...]] = (
         *SHORT,
         f"data={TINY / 'tags.conllu'}",
         "loop=distil",

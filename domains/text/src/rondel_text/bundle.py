@@ -103,7 +103,8 @@ class TextBundle(Bundle):
 
         Returns:
             What the task predicts for each text: ``label`` and ``probabilities``, ``labels``,
-            ``value``, ``tags`` and ``entities``, ``answer`` with ``start`` and ``end``, ``text``.
+            ``value``, ``tags`` and ``entities``, ``answer`` with ``start`` and ``end``, ``text``,
+            ``embedding``, or ``similarity`` of a pair.
 
         Raises:
             DataError: A text is empty, or no text.

@@ -234,6 +234,14 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "classification": recipe(1e-2, weight_decay=0.1, epochs=6),
     "tokens": recipe(1e-2, epochs=2, batching="buckets"),
     "causal": recipe(1e-2, ema=0.98, epochs=3, batch_size=16, max_length=129, context=64),
+    "seq2seq": recipe(
+        6e-3,
+        epochs=14,
+        evaluate_every=7,
+        batching="buckets",
+        smoothing=0.1,
+        model={"width": 64, "vocabulary": 1000},
+    ),
     "pairs": recipe(
         1e-2, weight_decay=0.1, epochs=5, batch_size=64, contrastive={"symmetric": True}
     ),

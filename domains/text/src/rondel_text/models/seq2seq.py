@@ -6,6 +6,7 @@ Letters: B texts, L tokens of the longest, M of the longest target, V tokens tha
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -108,7 +109,10 @@ def seq2seq_of(facts: Mapping[str, Any]) -> Seq2SeqModel:
 
 
 def fresh_config(config: ModelConfig, tokenizer: SubwordTokenizer, *, width: int) -> Any:
-    """Describe an encoder and a decoder from scratch: BART (Lewis et al., 2020), or T5."""
+    """Describe an encoder and a decoder from scratch: BART (Lewis et al., 2020), or T5.
+
+    Embeddings are scaled by the root of the width (Vaswani et al., 2017, section 3.4).
+    """
     fast, positions = tokenizer.fast, max(tokenizer.longest, 512)
     marks = {
         "vocab_size": tokenizer.size,
@@ -138,5 +142,8 @@ def fresh_config(config: ModelConfig, tokenizer: SubwordTokenizer, *, width: int
         encoder_ffn_dim=4 * width,
         decoder_ffn_dim=4 * width,
         max_position_embeddings=positions,
+        # at BART's own 0.02 a narrow decoder learns to write long before it looks at the source
+        init_std=0.64 / math.sqrt(width),
+        scale_embedding=True,
     )
     return made
