@@ -84,7 +84,12 @@ def programs(folder: Path) -> dict[str, Program]:
         ),
     }
     found |= {f"detection-{loop}": detection(loop, *words) for loop, words in LOOPS.items()}
-    found |= {f"text-{loop}": text(loop, *words) for loop, words in TEXT_LOOPS.items()}
+    found |= {
+        f"text-{loop}": text(
+            *words, *([f"cache={folder / 'cache'}"] if loop == "streaming" else [])
+        )
+        for loop, words in TEXT_LOOPS.items()
+    }
     for workers in (0, 2):
         words = ("{run}", f"workers={workers}")
         found[f"phases-{workers}"] = Program(phases, words, (*words, "resume"))
@@ -113,20 +118,36 @@ TINY_TEXT = HERE.parent / "text" / "tiny"
 BERT = ("model.name=bert", "model.width=16", "model.heads=2", "model.vocabulary=400")
 TEXT_LOOPS = {
     "finetune": (f"data={TINY_TEXT / 'topics.csv'}", "model.buckets=4096", "update.ema=0.9"),
+    "streaming": (f"data={TINY_TEXT / 'topics.csv'}", "model.buckets=4096", "streaming=true"),
+    "answers": (f"data={TINY_TEXT / 'questions.json'}", "max_length=40", *BERT),
     "pretrain": (
         f"data={TINY_TEXT / 'topics.csv'}",
         *("task=causal", "model.width=16", "context=8", "batching=budget", "tokens=384"),
     ),
-    "gradual": (f"data={TINY_TEXT / 'tags.conllu'}", "epochs=5", *BERT),
-    "pretrain_then_finetune": (f"data={TINY_TEXT / 'topics.csv'}", "pretraining.epochs=2", *BERT),
+    "gradual": (f"data={TINY_TEXT / 'tags.conllu'}", "loop=gradual", "epochs=5", *BERT),
+    "pretrain_then_finetune": (
+        f"data={TINY_TEXT / 'topics.csv'}",
+        *("loop=pretrain_then_finetune", "pretraining.epochs=2", *BERT),
+    ),
+    "adversarial": (f"data={TINY_TEXT / 'topics.csv'}", "loop=adversarial", *BERT),
+    "distil": (f"data={TINY_TEXT / 'tags.conllu'}", "loop=distil", "distil.kind=ema"),
+    "mutual": (f"data={TINY_TEXT / 'topics.csv'}", "loop=distil", "distil.kind=mutual"),
+    "contrastive": (
+        f"data={TINY_TEXT / 'pairs.csv'}",
+        *("task=pairs", "update.micro_batches=2", *BERT),
+    ),
+    "seq2seq": (
+        f"data={TINY_TEXT / 'pairs.csv'}",
+        *("task=seq2seq", "label=pair", "seq2seq.generated=4", *BERT[1:]),
+    ),
 }
 """The loops of the text domain, each with what makes it interesting."""
 
 
-def text(loop: str, *words: str) -> Program:
+def text(*words: str) -> Program:
     """Train on a hundred short texts."""
     small = ("max_length=24", "epochs=3", "batch_size=16", "run.log_every=3")
-    return Program.of_domain("text", f"loop={loop}", *small, *words, OFTEN)
+    return Program.of_domain("text", *small, *words, OFTEN)
 
 
 def write_images(file: Path) -> None:

@@ -35,6 +35,7 @@ class TestFinetune(LoopContract):
         "update.ema=0.9",
     )
     gradient_overrides = NO_DROPOUT
+    kills = 1  # the others are killed in tests/system/test_kill.py
 
 
 class TestTagging(LoopContract):
@@ -43,7 +44,8 @@ class TestTagging(LoopContract):
     domain = "text"
     overrides = (*SMALL, f"data={TINY / 'tags.conllu'}", "epochs=3")
     gradient_overrides = NO_DROPOUT
-    kills = 1
+    kills = 0
+    processes = (2,)
 
 
 class TestPretrain(LoopContract):
@@ -62,7 +64,8 @@ class TestPretrain(LoopContract):
         "tokens=384",
     )
     gradient_overrides = NO_DROPOUT
-    kills = 1
+    kills = 0
+    processes = (2,)
 
 
 class TestGradual(LoopContract):
@@ -72,7 +75,8 @@ class TestGradual(LoopContract):
     overrides = (*SMALL, *BERT, f"data={TINY / 'topics.csv'}", "loop=gradual", "epochs=5")
     gradient_overrides = NO_DROPOUT
     tolerance = 5e-6  # batches are computed in other shapes
-    kills = 1
+    kills = 0
+    processes = (2,)
 
 
 class TestPretrainThenFinetune(LoopContract):
@@ -89,4 +93,5 @@ class TestPretrainThenFinetune(LoopContract):
     )
     gradient_overrides = NO_DROPOUT
     tolerance = 5e-6
-    kills = 1
+    kills = 0
+    processes = (2,)

@@ -29,7 +29,8 @@ class TestMovedTexts(LoopContract):
     )
     gradient_overrides = NO_DROPOUT
     tolerance = 5e-6  # batches are computed in other shapes
-    kills = 1
+    kills = 0
+    processes = (2,)
 
 
 class TestMovedWeights(LoopContract):
@@ -39,7 +40,8 @@ class TestMovedWeights(LoopContract):
     overrides = (*SHORT, f"data={TINY / 'tags.conllu'}", "adversary.kind=awp")
     gradient_overrides = NO_DROPOUT
     tolerance = 5e-6  # the direction is a gradient itself
-    kills = 1
+    kills = 0
+    processes = (2,)
 
 
 class TestTwoDraws(LoopContract):
@@ -55,4 +57,5 @@ class TestTwoDraws(LoopContract):
     )
     # without any dropout it is refused; this little leaves every value where it is
     gradient_overrides = ("model.dropout=1e-30", "adversary.start_epoch=0")
-    kills = 1
+    kills = 0
+    processes = (2,)

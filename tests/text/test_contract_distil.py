@@ -37,7 +37,8 @@ class TestTeacherOfLayers(LoopContract):
     )
     gradient_overrides = NO_DROPOUT
     tolerance = 5e-6  # batches are computed in other shapes
-    kills = 1
+    kills = 0
+    processes = (2,)
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -61,7 +62,8 @@ class TestTeacherOfTags(LoopContract):
         "model.width=16",
     )
     gradient_overrides = NO_DROPOUT
-    kills = 1
+    kills = 0
+    processes = (2,)
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -85,7 +87,8 @@ class TestAverage(LoopContract):
         "model.width=16",
     )
     gradient_overrides = NO_DROPOUT
-    kills = 1
+    kills = 0
+    processes = (2,)
 
 
 class TestPeers(LoopContract):
@@ -100,4 +103,5 @@ class TestPeers(LoopContract):
         "model.buckets=1024",
     )
     gradient_overrides = NO_DROPOUT
-    kills = 1
+    kills = 0
+    processes = (2,)

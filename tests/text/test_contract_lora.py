@@ -31,4 +31,5 @@ class TestLora(LoopContract):
     )
     gradient_overrides = ("model.dropout=0", "model.lora.dropout=0")
     tolerance = 5e-6  # batches are computed in other shapes
-    kills = 1
+    kills = 0
+    processes = (2,)

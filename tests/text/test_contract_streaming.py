@@ -43,7 +43,8 @@ class TestStreaming(LoopContract):
         "update.ema=0.9",
     )
     gradient_overrides = ("model.dropout=0",)
-    kills = 1
+    kills = 0
+    processes = (2,)
 
 
 def rehearsal_of(data: Path, folder: Path) -> Rehearsal:

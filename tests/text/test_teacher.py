@@ -189,6 +189,8 @@ def test_a_student_starts_from_layers_of_its_teacher(tmp_path: Path) -> None:
     again = TextBundle.load(loop.bundle().save(tmp_path / "student"))
     texts = first_texts(loop)
     torch.testing.assert_close(again.model(texts), mine.eval()(texts))
+    folder = again.export(tmp_path / "folder", "transformers")  # which compares the logits
+    assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 2
 
 
 def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -301,9 +303,13 @@ def test_states_are_compared_layer_by_layer_and_text_by_text() -> None:
     for text, (start, stop) in enumerate([(0, 2), (2, 7), (7, 8)]):
         naive = 0.0
         for m, n in ((0, 0), (1, 3), (2, 6)):
-            mapped = mine[m][start:stop] @ matching.maps[m].weight.T
+            mapped = mine[m][start:stop] @ weights_of(matching)[m].T
             naive += (mapped - theirs[n][start:stop]).square().mean().item()
         assert found[text].item() == pytest.approx(naive, rel=1e-5)
+
+
+def weights_of(matching: Matching) -> list[Tensor]:
+    return list(matching.maps.parameters())
 
 
 def test_a_student_that_is_its_teacher_has_no_distance(tmp_path: Path) -> None:
@@ -330,11 +336,12 @@ def test_the_distance_of_states_is_added_with_its_weight(tmp_path: Path) -> None
         for model in models:
             model(texts)
     counted = (tags >= 0).sum(1)
-    apart = (loop.matching(mine, theirs, texts.lengths) * counted).sum()
+    apart: Tensor = loop.matching(mine, theirs, texts.lengths)
+    apart = (apart * counted).sum()
     torch.testing.assert_close(found.sum, plain.sum + 0.5 * apart)
     assert int(found.count) == int(counted.sum())
-    found.sum.backward()
-    assert all(layer.weight.grad is not None for layer in loop.matching.maps)
+    torch.autograd.backward(found.sum)
+    assert all(weight.grad is not None for weight in weights_of(loop.matching))
     assert all(p.grad is None for p in loop.teacher.parameters())
 
 
@@ -343,12 +350,12 @@ def test_maps_of_states_are_trained_and_left_out_of_the_bundle(tmp_path: Path) -
     words = ("distil.hidden_weight=1", "model.name=bert", "model.width=8", "model.heads=2")
     loop = student(tmp_path, "classification", teacher, *words)
     assert loop.matching is not None
-    before = [layer.weight.clone() for layer in loop.matching.maps]
+    before = [weight.clone() for weight in weights_of(loop.matching)]
     with Run(tmp_path / "run", settings=loop.config.run) as run:
         run.print_with(lambda _: None)
         loop.train(run)
-    changed = zip(before, loop.matching.maps, strict=True)
-    assert all(not torch.equal(old, layer.weight) for old, layer in changed)
+    changed = zip(before, weights_of(loop.matching), strict=True)
+    assert not any(torch.equal(*pair) for pair in changed)
     assert list(loop.bundle().modules) == ["model"]
 
 

@@ -203,7 +203,7 @@ def listed(indices: Tensor) -> str:
     return f"{json.dumps(indices[:8].tolist())[1:-1]}{more}"
 
 
-def worker_failed(error: RuntimeError, stream: str, indices: Tensor) -> RondelError:
+def worker_failed(error: Exception, stream: str, indices: Tensor) -> RondelError:
     """Describe a loader worker that died, with the samples that were in flight."""
     return DataError(
         f"a loader worker failed: {error}",

@@ -236,8 +236,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "causal": recipe(1e-2, ema=0.98, epochs=3, batch_size=16, max_length=129, context=64),
     "seq2seq": recipe(
         6e-3,
-        epochs=14,
-        evaluate_every=7,
+        epochs=16,
+        evaluate_every=8,
         batching="buckets",
         smoothing=0.1,
         model={"width": 64, "vocabulary": 1000},

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rondel.errors import RondelError, UsageError
 from rondel_text.data.batch import Texts
 from rondel_text.models.small import Bag
+from rondel_text.models.seq2seq import Seq2SeqModel
 from rondel_text.models.text_model import TextModel
 from rondel_text.models.transformer import HEADS, TransformerModel, logits_of
 from rondel_text.tasks import Task
@@ -51,7 +52,8 @@ def export(model: TextModel, tokenizer: Tokenizer, task: Task, out: Path, format
 
 def to_folder(model: TextModel, tokenizer: Tokenizer, out: Path) -> Path:
     """Write a folder that ``from_pretrained`` of transformers loads, with equal logits."""
-    if not isinstance(model, TransformerModel) or not isinstance(tokenizer, SubwordTokenizer):
+    of_transformers = isinstance(model, TransformerModel | Seq2SeqModel)
+    if not of_transformers or not isinstance(tokenizer, SubwordTokenizer):
         raise UsageError(
             "the small models are none of transformers",
             hint="Train with model.name=bert or a folder, or choose --format onnx.",
@@ -62,9 +64,12 @@ def to_folder(model: TextModel, tokenizer: Tokenizer, out: Path) -> Path:
         again = HEADS[model.head].from_pretrained(staging, local_files_only=True).eval()
         texts = example(tokenizer.size)
         mask = (torch.arange(texts.ids.shape[1]) < texts.lengths[:, None]).long()
+        inputs = {"input_ids": texts.ids, "attention_mask": mask}
+        if isinstance(model, Seq2SeqModel):
+            inputs["decoder_input_ids"] = texts.ids
         with torch.no_grad():
-            expected = logits_of(model.model.eval()(input_ids=texts.ids, attention_mask=mask))
-            found = logits_of(again(input_ids=texts.ids, attention_mask=mask))
+            expected = logits_of(model.model.eval()(**inputs))
+            found = logits_of(again(**inputs))
         check_equal(found, expected)
     return out
 

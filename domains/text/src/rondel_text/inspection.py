@@ -67,15 +67,19 @@ def texts_of(rows: Rows, columns: Columns, kind: str) -> list[str]:
 
 def lengths(train: Rows, valid: Rows, columns: Columns, kind: str) -> Iterator[str]:
     """Describe how long texts are, in words and characters."""
-    texts = [*texts_of(train, columns, kind), *texts_of(valid, columns, kind)]
+    yield from sizes("length", [*texts_of(train, columns, kind), *texts_of(valid, columns, kind)])
+
+
+def sizes(what: str, texts: Sequence[str]) -> Iterator[str]:
+    """Describe how long texts are."""
     shares = (50, 90, 99, 100)
-    yield f"{'length':12}{'median':>9}{'90 %':>9}{'99 %':>9}{'longest':>9}"
-    for what, counts in (
+    yield f"{what:12}{'median':>9}{'90 %':>9}{'99 %':>9}{'longest':>9}"
+    for unit, counts in (
         ("words", [len(text.split()) for text in texts]),
         ("characters", [len(text) for text in texts]),
     ):
         cells_of = "".join(f"{np.percentile(counts, share):9,.0f}" for share in shares)
-        yield f"{what:12}{cells_of}"
+        yield f"{unit:12}{cells_of}"
 
 
 def labels(train: Rows, valid: Rows, columns: Columns, kind: str) -> Iterator[str]:
@@ -84,6 +88,11 @@ def labels(train: Rows, valid: Rows, columns: Columns, kind: str) -> Iterator[st
         return
     if kind == "answers":
         yield from answers(train, valid, columns)
+        return
+    if kind == "seq2seq":
+        both = [*cells(train, columns.label, "label"), *cells(valid, columns.label, "label")]
+        yield from sizes("target", [str(target or "") for target in both])
+        yield ""
         return
     if kind == "regression":
         found = map(number_of, cells(train, columns.label, "label"))

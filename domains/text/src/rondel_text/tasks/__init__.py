@@ -21,7 +21,17 @@ from rondel_text.tasks.task import Task
 
 TASKS: Mapping[str, Any] = {
     task.kind: task
-    for task in (Classification, MultiLabel, Regression, Tagging, Answers, Causal, Masked, Pairs, TextToText)
+    for task in (
+        Classification,
+        MultiLabel,
+        Regression,
+        Tagging,
+        Answers,
+        Causal,
+        Masked,
+        Pairs,
+        TextToText,
+    )
 }
 
 __all__ = [
