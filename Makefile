@@ -30,6 +30,8 @@ bench: .venv-bench/.installed
 	.venv-bench/bin/python benchmarks/label_reading.py --json $(RESULTS)-label_reading.json
 	.venv-bench/bin/python benchmarks/detection_step.py --json $(RESULTS)-detection_step.json
 	.venv-bench/bin/python benchmarks/text_throughput.py --json $(RESULTS)-text_throughput.json
+	.venv-bench/bin/python benchmarks/accumulation.py --json $(RESULTS)-accumulation.json
+	.venv-bench/bin/python benchmarks/text_overhead.py --json $(RESULTS)-text_overhead.json
 	.venv-bench/bin/python benchmarks/loop_overhead.py --json $(RESULTS)-loop_overhead.json
 
 docs: $(VENV)/.tested

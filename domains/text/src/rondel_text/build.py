@@ -29,7 +29,6 @@ from rondel_text.loops.pretrain_then_finetune import PretrainThenFinetune
 from rondel_text.loops.seq2seq import Seq2Seq
 from rondel_text.loops.text_loop import TextLoop
 from rondel_text.models.catalogue import make_model, make_tokenizer
-from rondel_text.models.text_model import TextModel
 from rondel_text.streaming.material import streamed
 from rondel_text.streaming.survey import STREAMED
 from rondel_text.tasks import (
@@ -93,7 +92,6 @@ def build(config: TextConfig) -> TextLoop:
         model = student_of(config, task)
     else:
         model = make_model(config.model, task.head, tokenizer, outputs=task.outputs, names=names)
-    check_longest(task, model)
     loop = LOOPS[loop_name(config, task)](config, model, material)
     loop.baseline = next(iter(material.baselines), None)
     return loop
@@ -274,22 +272,6 @@ def writable(lesson: Lesson, task: Task, config: TextConfig) -> Lesson:
     train, notes = sound(lesson.train, task.strangers(lesson.train), config.bad_rows)
     valid, others = sound(lesson.valid, task.strangers(lesson.valid), config.bad_rows)
     return Lesson(task, train, valid, (*lesson.notes, *notes, *others))
-
-
-def check_longest(task: Task, model: TextModel) -> None:
-    """Refuse to write more tokens than a model can.
-
-    Raises:
-        ConfigError: Both numbers are named.
-    """
-    most = getattr(model, "most", None)
-    if isinstance(task, TextToText) and most is not None and task.longest > most:
-        raise ConfigError(
-            f"{task.longest} tokens are more than the {most} that the model can write",
-            where="seq2seq.longest",
-            hint=f"Lower it to {most}; a model from scratch can write max_length tokens, if that "
-            "is more than 512.",
-        )
 
 
 def check_context(config: TextConfig, tokenizer: Tokenizer) -> None:

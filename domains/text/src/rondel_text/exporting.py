@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from rondel.errors import RondelError, UsageError
 from rondel_text.data.batch import Texts
-from rondel_text.models.small import Bag
 from rondel_text.models.seq2seq import Seq2SeqModel
+from rondel_text.models.small import Bag
 from rondel_text.models.text_model import TextModel
 from rondel_text.models.transformer import HEADS, TransformerModel, logits_of
 from rondel_text.tasks import Task
@@ -52,8 +52,9 @@ def export(model: TextModel, tokenizer: Tokenizer, task: Task, out: Path, format
 
 def to_folder(model: TextModel, tokenizer: Tokenizer, out: Path) -> Path:
     """Write a folder that ``from_pretrained`` of transformers loads, with equal logits."""
-    of_transformers = isinstance(model, TransformerModel | Seq2SeqModel)
-    if not of_transformers or not isinstance(tokenizer, SubwordTokenizer):
+    if not isinstance(model, TransformerModel | Seq2SeqModel) or not isinstance(
+        tokenizer, SubwordTokenizer
+    ):
         raise UsageError(
             "the small models are none of transformers",
             hint="Train with model.name=bert or a folder, or choose --format onnx.",

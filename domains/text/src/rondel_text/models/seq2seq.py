@@ -74,7 +74,7 @@ class Seq2SeqModel(TextModel):
 
         Nothing is drawn: the likeliest token each time, or the best of some beams.
         """
-        written: Tensor = self.model.generate(  # type: ignore[operator]
+        written: Tensor = self.model.generate(
             **self.inputs(texts), num_beams=beams, do_sample=False, max_new_tokens=longest
         )
         tokens: list[list[int]] = written.tolist()
