@@ -387,6 +387,12 @@ def pairs_of(one: nn.Module, other: nn.Module) -> list[tuple[Tensor, Tensor]]:
     return list(zip(one.parameters(), other.parameters(), strict=True))
 
 
+def test_a_process_without_texts_asks_nobody(tmp_path: Path) -> None:
+    loop = student(tmp_path, "classification bert", "distil.kind=ema", *BERT)
+    texts, *_ = loop.material.train.batch_of(torch.arange(0))
+    assert len(loop.own_answer(texts)) == 0
+
+
 def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
     loop = student(tmp_path, "classification", "distil.kind=ema", *BAG)
     run = train(loop, tmp_path / "run")

@@ -302,6 +302,24 @@ def test_only_the_first_texts_are_written(made: Made, monkeypatch: pytest.Monkey
     assert found["chrf"] == pytest.approx(expected)
 
 
+def test_what_is_written_is_compared_with_targets_as_they_stand(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = made(*BART)
+    targets = list(loop.material.valid.rows["label"])
+    assert any(target != target.lower() for target in targets)
+    told = iter([targets[:5], targets[5:]])
+    monkeypatch.setattr(TextToText, "written", lambda *_: next(told))
+    scores = task_of(loop).scores()
+    texts = task_of(loop).judged(loop.material.valid)
+    with torch.no_grad():
+        for rows in (torch.arange(5), torch.arange(5, len(targets))):
+            scores.update(loop.model, *texts.batch_of(rows))
+    found = merged(scores.by_name, [])
+    assert found["exact_match"] == 1
+    assert found["chrf"] == pytest.approx(100)
+
+
 def test_scores_of_shares_merge_to_those_of_the_whole(made: Made) -> None:
     loop = made(*BART)
     batch = task_of(loop).judged(loop.material.valid).batch_of(torch.arange(7))
@@ -584,6 +602,22 @@ def test_a_folder_of_transformers_is_trained_on(made: Made, tmp_path: Path) -> N
         )
     again = TextBundle.load(loop.bundle().save(tmp_path / "bundle"))
     assert again.predict("Rain") == loop.bundle().predict("Rain")
+
+
+def test_rules_of_writing_come_along_with_a_folder(made: Made, tmp_path: Path) -> None:
+    folder = made(*BART).bundle().export(tmp_path / "model", "transformers")
+    rules = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({**rules, "no_repeat_ngram_size": 1}))
+    loop = loop_of(tmp_path / "x.jsonl", *SMALL, f"model.name={folder}")
+    again = TextBundle.load(loop.bundle().save(tmp_path / "bundle"))
+    texts = ["Rain cloud 3", "plum 7 Apple hammer"]
+    assert (
+        again.predict(texts) == loop.bundle().predict(texts) != made(*BART).bundle().predict(texts)
+    )
+    (tokens,) = writer(loop).write(
+        again.tokenizer.encode(texts[:1]).texts(torch.tensor([0])), beams=1, longest=20
+    )
+    assert len(tokens[1:-1]) == len(set(tokens[1:-1]))
 
 
 def test_an_export_as_onnx_is_refused(made: Made, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_a_student_from_a_folder_may_have_the_vocabulary_of_its_teacher(tmp_path
     bundle = TextBundle.load(saved(tmp_path, "classification", *BERT))
     folder = bundle.export(tmp_path / "folder", "transformers")
     loop = student(tmp_path, "classification", tmp_path / "teacher", f"model.name={folder}")
-    assert loop.model.training
+    assert all(part.training for part in loop.model.modules())
     texts = first_texts(loop)
     torch.testing.assert_close(loop.model.eval()(texts), loop.teacher(texts))
 

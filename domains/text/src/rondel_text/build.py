@@ -85,6 +85,10 @@ def build(config: TextConfig) -> TextLoop:
         DataError: The texts cannot be used.
         ConfigError: A setting does not fit the task or the model.
     """
+    if is_shared(config):
+        from rondel_text.multitask import build_multitask  # which imports this module
+
+        return build_multitask(config)
     material = streamed(config, prepared) if config.streaming else gathered(config)
     task, tokenizer = material.task, material.tokenizer
     names = getattr(getattr(task, "labels", None), "names", ())
@@ -95,6 +99,22 @@ def build(config: TextConfig) -> TextLoop:
     loop = LOOPS[loop_name(config, task)](config, model, material)
     loop.baseline = next(iter(material.baselines), None)
     return loop
+
+
+def is_shared(config: TextConfig) -> bool:
+    """Tell whether several tasks share a model.
+
+    Raises:
+        ConfigError: There are several, and the loop is for one.
+    """
+    if config.multitask.tasks and config.loop not in ("auto", "multitask"):
+        raise ConfigError(
+            f"the loop {config.loop!r} learns one task, and multitask.tasks names "
+            f"{len(config.multitask.tasks)}",
+            where="loop",
+            hint="Choose loop=multitask, or leave multitask.tasks out.",
+        )
+    return config.loop == "multitask" or bool(config.multitask.tasks)
 
 
 def gathered(config: TextConfig) -> Material:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import nn
@@ -67,6 +67,20 @@ class TextBundle(Bundle):
     def build(cls, config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, nn.Module]:  # noqa: ARG003 - the facts say it all
         """Build the model, with any weights."""
         return {"model": rebuilt(facts["architecture"])}
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Load a bundle; of several tasks, one that predicts for all of them.
+
+        Raises:
+            CheckpointError: A byte is damaged, or it is the bundle of another domain.
+        """
+        loaded = super().load(path)
+        if "tasks" not in loaded.facts or cls is not TextBundle:
+            return loaded
+        from rondel_text.heads import MultitaskBundle
+
+        return cast(Self, MultitaskBundle.load(path))
 
     @property
     def settings(self) -> TextConfig:
@@ -322,6 +336,8 @@ def flattened(answer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in answer.items():
         if name == "probabilities":
             yield from ((f"probability_{label}", share) for label, share in value.items())
+        elif isinstance(value, Mapping):  # what one of several heads says
+            yield from ((f"{name}_{inner}", cell) for inner, cell in flattened(value))
         elif isinstance(value, list):
             yield name, json.dumps(value, ensure_ascii=False)
         else:

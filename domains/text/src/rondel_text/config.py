@@ -20,6 +20,8 @@ TaskName = Literal[
     "answers",
     "seq2seq",
 ]
+SharedTaskName = Literal["classification", "multilabel", "regression", "tokens"]
+"""The tasks that can share a model with others."""
 LoopName = Literal[
     "finetune",
     "pretrain",
@@ -71,7 +73,8 @@ class ModelConfig(Config):
     name: str = setting(
         "auto",
         help="'auto' and 'small' are the task's own small model; 'bert', 'gpt2', and 'bart' and 't5' "
-        "for task=seq2seq, are made from scratch; 'minilm' is the installed package; or a local folder of transformers.",
+        "for task=seq2seq, are made from scratch; 'minilm' is the installed package; or a local "
+        "folder of transformers.",
     )
     width: int | None = setting(None, help="Width of a model from scratch.", ge=4)
     layers: int = setting(2, help="Layers of a transformer from scratch.", ge=1)
@@ -100,6 +103,43 @@ class Seq2SeqConfig(Config):
     )
     generated: int | None = setting(
         None, help="Texts to write at an evaluation, the first ones; by default all.", ge=1
+    )
+
+
+class SharingConfig(Config):
+    """One of several tasks that share a model."""
+
+    data: Path | None = setting(None, help="Its data.")
+    task: Literal["auto"] | SharedTaskName = setting(
+        "auto", help="What is learnt; 'auto' looks at the columns."
+    )
+    text: str = setting("text", help="Column of the text.")
+    pair: str | None = setting(None, help="Column of the second text of a pair.")
+    label: str = setting("label", help="Column of the class, labels or number.")
+    ratio: float | None = setting(
+        None,
+        help="Share of the batches, beside the other tasks; by default that of its texts.",
+        gt=0,
+    )
+    weight: float = setting(1.0, help="What its loss is multiplied by.", gt=0)
+
+
+class MultitaskConfig(Config):
+    """Several tasks on one model (Liu et al., 2019: MT-DNN)."""
+
+    tasks: dict[str, SharingConfig] = setting(
+        {},
+        help="The tasks by name: multitask.tasks.NAME.data, and there also task, text, pair, label, "
+        "ratio and weight.",
+    )
+    temperature: float = setting(
+        1.0,
+        help="Above 1 it brings the shares of the tasks closer together (Raffel et al., 2020, "
+        "section 3.5.2).",
+        ge=1,
+    )
+    watch: str | None = setting(
+        None, help="The task whose metric decides which state is best; by default their mean."
     )
 
 
@@ -311,10 +351,20 @@ class TextConfig(DomainConfig):
     contrastive: ContrastiveConfig = setting(
         ContrastiveConfig(), help="The loop of pairs of texts."
     )
+    multitask: MultitaskConfig = setting(
+        MultitaskConfig(), help="Several tasks on one model, loop=multitask."
+    )
     pretraining: PretrainingConfig = setting(
         PretrainingConfig(), help="The first phase of pretrain_then_finetune."
     )
     distil: DistilConfig = setting(DistilConfig(), help="The loop 'distil'.")
+
+    def of_task(self, name: str) -> TextConfig:
+        """Return the config of one of several tasks, as if it were learnt alone."""
+        mine = self.multitask.tasks[name]
+        values = {key: getattr(mine, key) for key in ("data", "task", "text", "pair", "label")}
+        alone = {"loop": "auto", "multitask": MultitaskConfig()}
+        return self.model_copy(update={**values, **alone})
 
     @classmethod
     def suiting(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -323,6 +373,8 @@ class TextConfig(DomainConfig):
         if isinstance(distil, Mapping) and distil.get("start") == "layers":
             return LARGE
         name = model.get("name", "auto") if isinstance(model, Mapping) else "auto"
+        if name == "auto" and (values.get("loop") == "multitask" or values.get("multitask")):
+            return {}
         if name in ("bert", "gpt2", "bart", "t5"):
             return {}
         if name not in ("auto", "small"):

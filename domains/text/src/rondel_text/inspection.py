@@ -27,6 +27,9 @@ def inspect(config: TextConfig) -> str:
     Raises:
         DataError: They cannot be read.
     """
+    if config.multitask.tasks:
+        names = config.multitask.tasks
+        return "\n\n".join(f"{name}\n{inspect(config.of_task(name))}" for name in names)
     parts = gather(config)
     kind = task_of_rows(config, parts.train)
     columns = columns_of(config, kind, parts.train)

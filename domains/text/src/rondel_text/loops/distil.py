@@ -51,8 +51,7 @@ class Distil(TextLoop):
     """
 
     def __init__(self, config: TextConfig, model: TextModel, material: Material) -> None:
-        # a model from a folder comes in evaluation mode
-        super().__init__(config, model.train(), material)
+        super().__init__(config, model, material)
         distil, task = config.distil, material.task
         check_settings(config, task)
         self.temperature = setting_of("temperature", distil.temperature, TEMPERATURES, distil)
@@ -175,6 +174,8 @@ class Distil(TextLoop):
 
     def own_answer(self, texts: Texts) -> Tensor:
         """Return what the model answers, as it is at the moment."""
+        if not len(texts.ids):  # a short last batch may leave a process nothing
+            return texts.lengths
         return told(self.model, texts)
 
     def consistent_loss(self, texts: Texts, taught: Tensor, *targets: Tensor) -> Loss:

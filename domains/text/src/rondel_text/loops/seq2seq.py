@@ -47,7 +47,7 @@ class Seq2Seq(TextLoop):
     def train(self, run: Run) -> None:
         """Train, and evaluate after every epoch."""
         config, stream = self.config, self.material.training
-        run.once(self.introduce, run)
+        self.begin(run)
         update = run.update("model", self.model, config.update, total=stream.planned(config.epochs))
         for epoch in run.epochs(config.epochs):
             for texts, targets in run.batches(stream):

@@ -139,6 +139,10 @@ def rebuilt(facts: Mapping[str, Any]) -> TextModel:
         from rondel_text.models.seq2seq import seq2seq_of
 
         return seq2seq_of(facts)
+    if facts["kind"] == "shared":
+        from rondel_text.models.shared import shared_of
+
+        return shared_of(facts)
     if facts["kind"] != "transformer":
         return small_model(facts)
     from rondel_text.models.transformer import transformer_of

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rondel import Baseline, Loss, Metric, Watch
-from rondel.batch import sliced
 from rondel.errors import DataError
 from rondel.metric import MeanMetric, merged
+from rondel.sample import taken
 from rondel_text.baselines import nearest
 from rondel_text.data.batch import IGNORED, Texts
 from rondel_text.data.columns import Columns, cells
@@ -73,8 +73,7 @@ class Seq2SeqScores:
         Args:
             model: Writes.
             texts: The sources.
-            targets: (B, M) tokens; a list of B targets; (B,) bool, which texts are to be written:
-                the first ones of the batch, if any.
+            targets: (B, M) tokens; a list of B targets; (B,) bool, which texts are to be written.
         """
         tokens, references, chosen = targets
         counted = tokens != IGNORED
@@ -87,10 +86,10 @@ class Seq2SeqScores:
         sizes = torch.tensor([len(text.encode()) for text in references])
         self._loss.update(losses[counted])
         self._perplexity.update(losses, counted, size_bytes=sizes.to(losses.device))
-        count = int(chosen.sum())
-        if count:
-            written = self._task.written(model, sliced(texts, 0, count))
-            self._writing.add(written, references[:count])
+        rows = chosen.nonzero()[:, 0]
+        if len(rows):
+            written = self._task.written(model, taken(texts, rows))
+            self._writing.add(written, [references[row] for row in rows.tolist()])
 
 
 class TextToText:
