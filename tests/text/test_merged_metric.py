@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 import rondel_text.metrics
+from rondel import Watch
 from rondel.metric import ConfusionMatrix, Metric, Scores, SumMetric, merged
 from rondel.tree import from_bytes, to_bytes
+from rondel_text.contrast import Contrast
 from rondel_text.metrics.answers import AnswerScores
 from rondel_text.metrics.calibration import CalibrationError
 from rondel_text.metrics.classification import ClassScores, LabelScores, RocAuc
@@ -25,7 +27,10 @@ from rondel_text.metrics.entities import EntityScores
 from rondel_text.metrics.language import Perplexity
 from rondel_text.metrics.means import Means
 from rondel_text.metrics.ranking import RetrievalScores
+from rondel_text.metrics.retrieval import PairRetrieval
+from rondel_text.metrics.spans import BestSpans, Candidate
 from rondel_text.metrics.summary import RougeScores
+from rondel_text.metrics.together import Together
 from rondel_text.metrics.translation import Bleu, Chrf
 
 SIZE = 60
@@ -43,6 +48,24 @@ TAGS = [_random.choices(["O", "B-X", "I-X", "B-Y", "I-Y"], k=6) for _ in range(2
 
 def texts(metric: Any, rows: slice) -> Any:
     return metric.update(TEXTS[:SIZE][rows], [[text] for text in TEXTS[SIZE:][rows]])
+
+
+# two windows for each question, some of them in the shares of two processes
+WINDOWS = [
+    Candidate(row // 2, X[row].item(), row, TEXTS[row], Y[row].item()) for row in range(SIZE)
+]
+ACCEPTED = [[TEXTS[SIZE + row // 2 * 2], TEXTS[row // 2 * 2]] for row in range(SIZE)]
+PAIRS = torch.stack((LOGITS, LOGITS + torch.randn(SIZE, 3, generator=DRAW) / 4), 1).double()
+PAIRS = torch.nn.functional.normalize(PAIRS, dim=2)
+KEYS = torch.stack((torch.arange(SIZE) // 2, torch.arange(SIZE)), 1)
+
+
+def together(rows: slice) -> Together:
+    metrics: dict[str, dict[str, Metric]] = {
+        "one": {"": ClassScores(3).update(LOGITS[rows], LABELS[rows])},
+        "other": {"spearman": Spearman().update(X[rows], Y[rows])},
+    }
+    return Together(metrics, {"one": Watch("accuracy", "max"), "other": Watch("spearman", "min")})
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,11 @@ CASES = {
     "bleu": Case(lambda rows: texts(Bleu(), rows), is_exact=True),
     "chrf": Case(lambda rows: texts(Chrf(word_order=2), rows), is_exact=True),
     "rouge": Case(lambda rows: texts(RougeScores(), rows)),
+    "spans": Case(lambda rows: BestSpans(0.0).update(WINDOWS[rows], ACCEPTED[rows])),
+    "pairs": Case(
+        lambda rows: PairRetrieval(Contrast(0.1, symmetric=True)).update(PAIRS[rows], KEYS[rows])
+    ),
+    "together": Case(together, is_exact=True),
 }
 
 PARTS = {2: [slice(0, 17), slice(17, SIZE)], 3: [slice(0, 40), slice(40, 40), slice(40, SIZE)]}

@@ -52,7 +52,7 @@ class PairRetrieval:
 
     def compute(self) -> dict[str, float]:
         """Return recall@1, recall@10, mrr and loss; NaN if nothing was added."""
-        if not self._keys:
+        if not sum(map(len, self._keys)):
             return {"loss": math.nan, **RetrievalScores(RECALLS).compute()}
         pairs, keys = torch.cat(self._pairs), torch.cat(self._keys)
         first, second = pairs.unbind(1)
