@@ -68,7 +68,7 @@ def main() -> None:
         rows, bundles = trained(Path(folder), options)
         measure(rows, bundles, options.rounds)
     report(rows)
-    names = ("teacher_epochs", "epochs", "rounds", "seed")
+    names = ("teacher_epochs", "epochs", "alpha", "rounds", "seed")
     settings = {name: getattr(options, name) for name in names}
     of_all = {"shared": SETTINGS, TEACHER: OF_MINILM, STUDENT: OF_LAYERS}
     write_json(options.json, settings={**settings, **of_all}, rows=[asdict(row) for row in rows])
@@ -81,6 +81,7 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--teacher-epochs", type=int, default=3, help="of MiniLM (3)")
     parser.add_argument("--epochs", type=int, default=4, help="of the students (4)")
+    parser.add_argument("--alpha", type=float, default=0.9, help="the teacher's share (0.9)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of the speed (7)")
     parser.add_argument("--seed", type=int, default=0, help="of all runs (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="store the measurements")
@@ -97,7 +98,8 @@ def trained(folder: Path, options: argparse.Namespace) -> tuple[list[Row], list[
         "epochs": options.epochs,
         "distil.teacher": str(folder / TEACHER / "bundle"),
     }
-    runs = {TEACHER: large, STUDENT: small, LABELS: {**small, "distil.alpha": 0.0}}
+    alphas = {STUDENT: options.alpha, LABELS: 0.0}
+    runs = {TEACHER: large, **{n: {**small, "distil.alpha": a} for n, a in alphas.items()}}
     rows: list[Row] = []
     bundles: list[TextBundle] = []
     for label, values in runs.items():

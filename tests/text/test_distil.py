@@ -224,7 +224,8 @@ def test_a_temperature_alone_changes_what_it_says(tmp_path: Path) -> None:
 
 
 def test_a_student_is_trained_as_a_loop_by_hand_does(tmp_path: Path) -> None:
-    loop = taught(tmp_path, "classification", *PLAIN, "model.dropout=0")
+    words = ("distil.alpha=0.9", "model.dropout=0")
+    loop = taught(tmp_path, "classification", *PLAIN, *words)
     model = copy.deepcopy(loop.model)
     step = torch.optim.SGD(model.parameters(), lr=0.5, fused=True)
     for texts, labels in batches_of(loop):

@@ -233,7 +233,7 @@ class DistilConfig(Config):
     alpha: float | None = setting(
         None,
         help="Share of the teacher in the loss, the rest is that of the labels (frozen); by "
-        "default 0.9.",
+        "default 0.5.",
         ge=0,
         le=1,
     )

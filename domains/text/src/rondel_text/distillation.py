@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Settings = Mapping[str, float | None]
 TEMPERATURES: Settings = {"frozen": 2.0, "ema": None, "mutual": 1.0}
 """Default of ``distil.temperature`` by kind; None where there is none."""
-ALPHAS: Settings = {"frozen": 0.9, "ema": None, "mutual": None}
+ALPHAS: Settings = {"frozen": 0.5, "ema": None, "mutual": None}
 """The same of ``distil.alpha``."""
 WEIGHTS: Settings = {"frozen": None, "ema": 1.0, "mutual": 1.0}
 """The same of ``distil.weight``."""
