@@ -32,6 +32,10 @@ bench: .venv-bench/.installed
 	.venv-bench/bin/python benchmarks/text_throughput.py --json $(RESULTS)-text_throughput.json
 	.venv-bench/bin/python benchmarks/accumulation.py --json $(RESULTS)-accumulation.json
 	.venv-bench/bin/python benchmarks/text_overhead.py --json $(RESULTS)-text_overhead.json
+	.venv-bench/bin/python benchmarks/tabular_scores.py --json $(RESULTS)-tabular_scores.json
+	.venv-bench/bin/python benchmarks/tabular_feed.py --json $(RESULTS)-tabular_feed.json
+	.venv-bench/bin/python benchmarks/tabular_folds.py --json $(RESULTS)-tabular_folds.json
+	.venv-bench/bin/python benchmarks/tabular_memory.py --json $(RESULTS)-tabular_memory.json
 	.venv-bench/bin/python benchmarks/loop_overhead.py --json $(RESULTS)-loop_overhead.json
 
 docs: $(VENV)/.tested
@@ -46,13 +50,14 @@ $(VENV)/.installed: $(SOURCES)
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r requirements-test.txt -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e ./plugins/example
+		-r requirements-test.txt -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e "./domains/tabular[onnx,trees]" -e ./plugins/example
 	touch $@
 
-.venv-bench/.installed: $(SOURCES) benchmarks/requirements-peers.txt
+.venv-bench/.installed: $(SOURCES) benchmarks/requirements-peers.txt benchmarks/requirements-tables.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r benchmarks/requirements-peers.txt -e "./core[report]" -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e ./domains/tabular -e ./domains/gan
+		-r benchmarks/requirements-peers.txt -e "./core[report]" -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e "./domains/tabular[onnx,trees]" -e ./domains/gan
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements-tables.txt
 	touch $@
 
 clean:

@@ -84,6 +84,83 @@ def test_regression_errors_are_scikit_learns(offset: float) -> None:
     assert values["r2"] == pytest.approx(oracle.r2_score(y, p), rel=1e-6)
 
 
+def weighted(seed: int, size: int = 200) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores, labels and weights between 0 and 2, a tenth of them 0."""
+    scores, labels = drawn(seed, size)
+    weights = 2 * torch.rand(
+        size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    return scores, labels, weights * (weights > 0.2)
+
+
+@pytest.mark.parametrize("digits", [0, 6])
+def test_weights_count_as_in_scikit_learn(digits: int) -> None:
+    scores, labels, weights = weighted(digits)
+    scores = (scores * 10**digits).round()
+    y, p, w = labels.numpy(), (scores > 0).long().numpy(), weights.numpy()
+    area = Scores()
+    matrix, errors, mean = ConfusionMatrix(2), RegressionErrors(), MeanMetric()
+    for start in range(0, 200, 64):
+        rows = slice(start, start + 64)
+        area.update(scores[rows], labels[rows], weights[rows])
+        matrix.update(scores[rows] > 0, labels[rows], weights[rows])
+        errors.update(scores[rows], labels[rows].float(), weights[rows])
+        mean.update(scores[rows], weights[rows])
+    expected = oracle.roc_auc_score(y, scores.numpy(), sample_weight=w)
+    assert area.compute() == pytest.approx(expected, abs=1e-12)
+    assert mean.compute() == pytest.approx(np.average(scores.numpy(), weights=w), rel=1e-12)
+    assert matrix.compute() == pytest.approx(
+        {
+            "accuracy": oracle.accuracy_score(y, p, sample_weight=w),
+            "f1": oracle.f1_score(y, p, average="macro", sample_weight=w),
+            "mcc": oracle.matthews_corrcoef(y, p, sample_weight=w),
+        },
+        abs=1e-12,
+    )
+    assert errors.compute() == pytest.approx(
+        {
+            "rmse": oracle.root_mean_squared_error(y, scores.numpy(), sample_weight=w),
+            "mae": oracle.mean_absolute_error(y, scores.numpy(), sample_weight=w),
+            "r2": oracle.r2_score(y, scores.numpy(), sample_weight=w),
+        },
+        rel=1e-9,
+    )
+
+
+def test_small_weights_are_worth_what_large_ones_are() -> None:
+    scores, labels, weights = weighted(1)
+
+    def measured(factor: float) -> dict[str, float]:
+        matrix, area, errors = ConfusionMatrix(2), Scores(), RegressionErrors()
+        for rows in (slice(0, 90), slice(90, 200)):
+            counts = weights[rows] * factor
+            matrix.update(scores[rows] > 0, labels[rows], counts)
+            area.update(scores[rows], labels[rows], counts)
+            errors.update(scores[rows], labels[rows] + 0.01 * scores[rows], counts)
+        return merged({"": matrix, "auc": area, "errors": errors}, [])
+
+    large, small = measured(1.0), measured(1e-6)
+    assert small == pytest.approx(large, rel=1e-9)
+
+
+def test_equal_weights_leave_the_interval_of_a_mean_as_it_is() -> None:
+    values = torch.randn(50, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    plain = MeanMetric().update(values).interval()
+    assert MeanMetric().update(values, torch.full((50,), 3.0)).interval() == pytest.approx(plain)
+    uneven = torch.tensor([100.0] + [1.0] * 49)
+    low, high = MeanMetric().update(values, uneven).interval()
+    assert high - low > 2 * (plain[1] - plain[0])
+
+
+def test_a_weight_for_each_sample_is_asked_for() -> None:
+    with pytest.raises(UsageError) as caught:
+        MeanMetric().update(torch.ones(4), torch.ones(1))
+    assert str(caught.value) == (
+        "a metric got weights of shape (1,) for samples of shape (4,). "
+        "Give one weight for each sample."
+    )
+
+
 def test_constant_targets_have_no_r2() -> None:
     targets = torch.full((30,), 0.1)
     values = RegressionErrors().update(targets[:7] + 1, targets[:7]).update(targets, targets)
@@ -150,6 +227,9 @@ SHARED: dict[str, Callable[[slice], Any]] = {
     "confusion": lambda rows: ConfusionMatrix(2).update(drawn(1)[0][rows] > 0, drawn(1)[1][rows]),
     "scores": lambda rows: Scores().update(drawn(1)[0][rows], drawn(1)[1][rows]),
     "regression": regression,
+    "weighted mean": lambda rows: MeanMetric().update(weighted(1)[0][rows], weighted(1)[2][rows]),
+    "weighted scores": lambda rows: Scores().update(*(column[rows] for column in weighted(1))),
+    "weighted errors": lambda rows: RegressionErrors().update(*(c[rows] for c in weighted(1))),
 }
 
 

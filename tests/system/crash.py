@@ -136,6 +136,14 @@ TEXT_LOOPS = {
         f"data={TINY_TEXT / 'pairs.csv'}",
         *("task=pairs", "update.micro_batches=2", *BERT),
     ),
+    "multitask": (
+        *(
+            f"multitask.tasks.topic.data={TINY_TEXT / 'topics.csv'}",
+            "multitask.tasks.topic.ratio=2",
+        ),
+        *(f"multitask.tasks.tags.data={TINY_TEXT / 'tags.conllu'}", "multitask.tasks.tags.ratio=1"),
+        *BERT[1:],
+    ),
     "seq2seq": (
         f"data={TINY_TEXT / 'pairs.csv'}",
         *("task=seq2seq", "label=pair", "seq2seq.generated=4", *BERT[1:]),

@@ -25,7 +25,7 @@ def message(make: Make, path: Path, *items: str, kind: type[Exception] = DataErr
 def test_a_good_table_is_taken_from_a_path_with_blanks_and_accents(
     make: Make, write: Write
 ) -> None:
-    assert len(make(f"data={write(GOOD)}", "target=y").dataset.train) == 16
+    assert make(f"data={write(GOOD)}", "target=y").dataset.train.rows == 16
 
 
 def test_a_missing_file_names_its_neighbours(make: Make, write: Write) -> None:
@@ -47,7 +47,10 @@ def test_a_folder_is_no_table(make: Make, tmp_path: Path) -> None:
 
 def test_an_unknown_type_lists_the_known_ones(make: Make, write: Write) -> None:
     text = message(make, write(GOOD, "a.xlsx"))
-    assert "files of type '.xlsx' are not read. Give one of .csv, .tsv, .parquet, .pq." in text
+    assert text.endswith(
+        "files of type '.xlsx' are not read. Give one of .csv, .tsv, .parquet, .pq, .feather, "
+        ".arrow, .jsonl."
+    )
 
 
 def test_an_empty_file_is_named(make: Make, write: Write) -> None:
@@ -109,7 +112,7 @@ def test_an_empty_target_is_refused(make: Make, write: Write) -> None:
 
 def test_text_cannot_be_a_regression(make: Make, write: Write) -> None:
     text = message(make, write(GOOD), "target=y", "task=regression")
-    assert "the target 'y' is no number in 20 rows, the first is data row 1 with 'a'." in text
+    assert "the target 'y' is no number in 20 rows, the first is 'a' in line 2. Correct" in text
 
 
 def test_names_are_no_classes(make: Make, write: Write) -> None:
@@ -120,8 +123,15 @@ def test_names_are_no_classes(make: Make, write: Write) -> None:
 def test_rows_without_a_target_are_left_out_and_counted(make: Make, write: Write) -> None:
     path = write(GOOD + "1.5,\n2.5,?\n")
     dataset = make(f"data={path}", "target=y").dataset
-    assert len(dataset.train) + len(dataset.valid) == 20
+    assert dataset.train.rows + dataset.valid.rows == 20
     assert dataset.notes == (f"2 of 22 rows of {path} have no 'y' and are left out",)
+    assert 20 not in dataset.train_rows
+
+
+def test_one_row_without_a_target_is_left_out_and_counted(make: Make, write: Write) -> None:
+    path = write(GOOD + "1.5,\n")
+    notes = make(f"data={path}", "target=y").dataset.notes
+    assert notes == (f"1 of 21 rows of {path} has no 'y' and is left out",)
 
 
 def test_duplicate_column_names_are_refused(make: Make, write: Write) -> None:
@@ -154,9 +164,51 @@ def test_an_unclosed_quote_is_named(make: Make, write: Write) -> None:
 
 def test_infinite_cells_are_named(make: Make, write: Write) -> None:
     text = message(make, write(GOOD.replace("\n3.5,", "\ninf,")))
-    assert (
-        "sét.csv, column 'x': 1 cells are infinite, the first in data row 4. Correct them or leave them empty"
-        in text
+    assert text.endswith(
+        "sét.csv, column 'x': infinite numbers, the first is 'inf' in line 5. Correct them or leave "
+        "them empty: an empty cell counts as missing."
+    )
+
+
+def test_an_infinite_target_is_named(make: Make) -> None:
+    frame = pd.DataFrame({"x": range(40), "y": [0.5, 1.5, 2.5, float("inf")] * 10})
+    with pytest.raises(DataError, match="column 'y': infinite numbers, the first is 'inf' in data"):
+        make("target=y", "kinds.x=number", frame=frame)
+
+
+def test_cells_of_mixed_types_are_named(make: Make, write: Write) -> None:
+    rows = [*(f"{i},{'ab'[i % 2]}" for i in range(57)), "7,a", "seven,b", "7,a"]
+    notes = make(f"data={write(chr(10).join(['x,y', *rows]))}", "target=y").dataset.notes
+    assert notes[0] == (
+        "Column 'x': 1 cell that is no number counts as missing, the first is 'seven' in line 60"
+    )
+    rows = [f"{i % 7 if i % 2 else 'ab'[i % 4 == 0]},{'ab'[i % 3 == 0]}" for i in range(40)]
+    notes = make(f"data={write(chr(10).join(['x,y', *rows]))}", "target=y").dataset.notes
+    assert notes[0] == (
+        "Column 'x': mixed types, 20 numbers and 20 texts: the first is 'b' in line 2"
+    )
+
+
+def test_dates_out_of_range_are_named(make: Make, write: Write) -> None:
+    rows = [f"2020-01-{1 + i % 28:02},{'ab'[i % 2]}" for i in range(60)]
+    rows[41], rows[50] = "2020-13-01,a", "2020-02-30,a"
+    path = write("\n".join(["x,y", *rows]))
+    dataset = make(f"data={path}", "target=y").dataset
+    assert dataset.notes[0] == (
+        "Column 'x': 2 cells that are no dates count as missing, the first is '2020-13-01' in line "
+        "43"
+    )
+    assert dataset.schema.columns[0].optional
+
+
+def test_a_prediction_file_without_a_column_is_refused(make: Make, write: Write) -> None:
+    bundle = make(f"data={write(GOOD)}", "target=y").bundle()
+    path = write("z\n1.5\n", "new.csv")
+    with pytest.raises(DataError) as caught:
+        bundle.predict(path)
+    assert str(caught.value) == (
+        f"{path}: the column 'x' which the model reads is not there. The columns are z. Only columns "
+        "that had empty cells in training may be left out."
     )
 
 
@@ -171,10 +223,10 @@ def test_too_few_rows_are_refused(make: Make, write: Write) -> None:
 
 
 def test_a_class_seen_once_trains_and_is_said(make: Make, write: Write) -> None:
-    dataset = make(f"data={write(GOOD + '9.5,rare' + chr(10))}", "target=y").dataset
+    dataset = make(f"data={write(GOOD + '29.5,rare' + chr(10))}", "target=y").dataset
     assert dataset.notes == ("Classes with a single training row, which are never measured: rare",)
-    assert dataset.target.labels == ("a", "b", "rare")
-    assert 2 not in dataset.valid.targets
+    assert dataset.targets[0].labels == ("a", "b", "rare")
+    assert 2 not in dataset.valid.values
 
 
 def test_a_kind_of_no_column_suggests_the_nearest(make: Make, write: Write) -> None:
@@ -184,7 +236,9 @@ def test_a_kind_of_no_column_suggests_the_nearest(make: Make, write: Write) -> N
 
 
 def test_a_metric_of_another_task_is_refused(make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"watch: a classification has no 'rmse'\. Watch one of"):
+    with pytest.raises(
+        ConfigError, match=r"watch: it has no metric 'rmse' of which .*Watch one of"
+    ):
         make("watch=rmse")
 
 
@@ -196,8 +250,10 @@ def test_a_validation_file_needs_data(make: Make) -> None:
 def test_a_class_only_in_the_validation_file_is_refused(make: Make, write: Write) -> None:
     valid = write("x,y\n1.5,a\n2.5,c\n", "valid.csv")
     text = message(make, write(GOOD), "target=y", f"valid={valid}")
-    assert text.startswith(f"{valid}: the target 'y' is none of the classes a, b in 1 rows, the")
-    assert "data row 2 with 'c'. Correct these rows" in text
+    assert text == (
+        f"{valid}: the target 'y' is none of the classes a, b in 1 row, the first is 'c' in line 3. "
+        "Correct these rows or leave them out."
+    )
 
 
 def test_a_validation_file_without_the_target_is_refused(make: Make, write: Write) -> None:

@@ -1,16 +1,19 @@
-"""The contract of every rondel loop, for the tabular domain."""
+"""The contract of every rondel loop, for one network on the rows of a table."""
 
 from __future__ import annotations
 
 from rondel.testing import LoopContract
 
 
-class TestTabular(LoopContract):
+class TestSupervised(LoopContract):
     """On the embedded breast cancer set: 456 rows, five batches a pass, dropout on."""
 
     domain = "tabular"
     overrides = (
-        "network.widths=32,32",
+        "loop=supervised",
+        "network.name=mlp",
+        "network.width=32",
+        "network.number_width=4",
         "epochs=4",
         "batch_size=96",
         "network.dropout=0.2",

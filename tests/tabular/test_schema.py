@@ -1,7 +1,8 @@
-"""Kinds of columns are guessed, and rows become tensors, whatever was stored how."""
+"""Rows become tensors, whatever was stored how."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,82 +13,77 @@ import torch
 
 from rondel.errors import DataError
 from rondel.tree import flatten, unflatten
-from rondel_tabular.data.kinds import guess_kind
-from rondel_tabular.data.schema import FARTHEST, Schema
-from rondel_tabular.data.target import Target, guess_task
+from rondel_tabular.data import schema as schema_module
+from rondel_tabular.data.column import FARTHEST, edges_of
+from rondel_tabular.data.schema import Schema
+from rondel_tabular.data.target import Target
 
-KINDS = [
-    ([1.5, 2.5, 1.0, None], "number"),
-    (["1", "2", "30", "4.5"], "number"),
-    (["1"] * 30 + ["a"], "number"),
-    ([True, False, True], "boolean"),
-    (["yes", "no", None, "Yes"], "boolean"),
-    (["yes", "no", None, "no"], "boolean"),
-    (["2020-01-31", "2021-02-28 10:00:00", None], "datetime"),
-    (pd.to_datetime(["2020-01-31", "2021-02-28"]), "datetime"),
-    (["red", "green", "red", "green"], "category"),
-    (pd.Categorical(["a", "b", "a", "b"]), "category"),
-    ([f"name {i}" for i in range(20)], "drop"),
-    (list(range(20)), "drop"),
-    (list(range(1950, 1970)), "number"),
-    ([None, None], "drop"),
-    ([7, 7, 7], "drop"),
-    (["same", "same"], "drop"),
-]
+Make = Callable[..., Any]
 
 
-@pytest.mark.parametrize(("values", "kind"), KINDS)
-def test_kinds_are_guessed_from_the_cells(values: Any, kind: str) -> None:
-    assert guess_kind(pd.Series(values, name="c")).kind == kind
+def scaled(values: Any, center: float, slope: float) -> torch.Tensor:
+    """The formula of RealMLP (Holzmüller et al., 2024), naively."""
+    moved = (np.asarray(values, dtype="float64") - center) * slope
+    return torch.tensor([z / (1 + (z / 3) ** 2) ** 0.5 for z in moved], dtype=torch.float32)
 
 
-TASKS = [
-    (["a", "b", "a"], "classification"),
-    ([True, False], "classification"),
-    ([0, 1, 0, 1], "classification"),
-    ([0.5, 1.5, 0.5], "classification"),
-    ([1.0, 2.0, 3.0] * 10, "classification"),
-    ([1.5, 2.0, 3.0] * 10, "regression"),
-    (list(range(100)), "regression"),
-]
+def test_numbers_are_scaled_by_median_and_quartiles() -> None:
+    values = [3.0, -1.0, 4.0, 1.5, 9.0, 2.6, 5.0]
+    numbers, levels = Schema.fit(pd.DataFrame({"x": values}), {"x": "number"}).encode(
+        pd.DataFrame({"x": [*values, 1e12]})
+    )
+    first, center, third = np.percentile(values, [25, 50, 75])
+    expected = scaled([*values, 1e12], center, 1 / (third - first))
+    torch.testing.assert_close(numbers[:, 0], expected)
+    assert float(numbers.max()) == pytest.approx(FARTHEST)
+    assert levels.shape == (8, 0)
 
 
-@pytest.mark.parametrize(("values", "task"), TASKS)
-def test_the_task_is_guessed_from_the_target(values: Any, task: str) -> None:
-    assert guess_task(pd.Series(values, name="y")) == task
+def test_a_number_that_is_mostly_the_same_is_scaled_by_its_range() -> None:
+    values = [0.0] * 9 + [10.0]
+    numbers, _ = Schema.fit(pd.DataFrame({"x": values}), {"x": "number"}).encode(
+        pd.DataFrame({"x": values})
+    )
+    torch.testing.assert_close(numbers[:, 0], scaled(values, 0.0, 2 / 10))
 
 
-def test_a_whole_table_is_understood(make: Callable[..., Any], frame: pd.DataFrame) -> None:
-    dataset = make("target=bought", frame=frame).dataset
-    kinds = {column.name: column.kind for column in dataset.schema.columns}
-    assert kinds == {
-        "age": "number",
-        "colour": "category",
-        "member": "boolean",
-        "since": "datetime",
-    }
-    assert dataset.dropped == {
-        "id": "it numbers the rows",
-        "name": "text: 100% of its cells occur only once",
-        "country": "the same value in every row",
-        "fax": "every cell is empty",
-    }
+def test_missing_numbers_are_the_median_and_marked() -> None:
+    frame = pd.DataFrame({"x": [1.0, 3.0, 2.0, None]})
+    schema = Schema.fit(frame, {"x": "number"})
+    numbers, _ = schema.encode(frame)
+    assert numbers[3].tolist() == [0.0, 1.0]
+    assert numbers[:3, 1].tolist() == [0.0, 0.0, 0.0]
+    assert len(schema.edges) == schema.numbers == 2
 
 
-def test_kinds_can_be_set(make: Callable[..., Any], frame: pd.DataFrame) -> None:
-    dataset = make("target=bought", "kinds.age=category", "kinds.since=drop", frame=frame).dataset
-    kinds = {column.name: column.kind for column in dataset.schema.columns}
-    assert kinds["age"] == "category"
-    assert dataset.dropped["since"] == "set by kinds.since"
+def test_the_indicator_of_a_date_is_there_when_all_parts_are_the_same() -> None:
+    frame = pd.DataFrame({"d": ["2020-01-01", None, "2020-01-01"]})
+    schema = Schema.fit(frame, {"d": "datetime"})
+    assert schema.encode(frame)[0].tolist() == [[0.0], [1.0], [0.0]]
 
 
-def test_numbers_are_standardised_and_missing_ones_marked() -> None:
-    frame = pd.DataFrame({"x": [1.0, 3.0, None, 1e9]})
-    schema = Schema.fit(frame.iloc[:3], {"x": "number"})
-    numbers, levels = schema.encode(frame)
-    expected = [[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [FARTHEST, 0.0]]
-    torch.testing.assert_close(numbers, torch.tensor(expected))
-    assert levels.shape == (4, 0)
+def test_tiny_numbers_are_not_taken_for_constant() -> None:
+    schema = Schema.fit(pd.DataFrame({"x": [1e-15, 2e-15, 3e-15]}), {"x": "number"})
+    assert schema.columns[0].parts[0].slope > 0
+
+
+def test_numbers_that_differ_by_rounding_alone_are_constant() -> None:
+    schema = Schema.fit(pd.DataFrame({"x": [0.1 + 0.2, 0.3, 0.3]}), {"x": "number"})
+    assert schema.columns[0].parts[0].slope == 0
+
+
+def test_edges_are_quantiles_or_all_values_if_they_are_few() -> None:
+    values = np.random.default_rng(0).standard_normal(1000)
+    assert edges_of(values, 8) == tuple(np.quantile(values, np.arange(9) / 8).tolist())
+    assert edges_of(np.array([1.0, 2.0, 2.0, 5.0]), 8) == (1.0, 2.0, 5.0)
+
+
+def test_half_of_the_edges_stand_between_different_values_where_one_is_most() -> None:
+    others = np.random.default_rng(0).uniform(1, 2, 300)
+    values = np.concatenate([np.zeros(700), others])
+    edges = edges_of(values, 8)
+    assert sum(edge > 0 for edge in edges) >= 4
+    assert set(np.quantile(np.append(0.0, np.unique(others)), np.arange(5) / 4)) <= set(edges)
 
 
 def test_rare_unseen_and_missing_categories_are_unknown() -> None:
@@ -113,9 +109,10 @@ def test_a_level_does_not_depend_on_how_it_is_stored() -> None:
 
 def test_a_number_does_not_depend_on_how_it_is_stored() -> None:
     schema = Schema.fit(pd.DataFrame({"x": [0.0, 10.0]}), {"x": "number"})
+    expected = schema.encode(pd.DataFrame({"x": [0.0, 10.0]}))[0]
     for kind in ("int8", "float32", "Int64", "str", "object", "category"):
         frame = pd.DataFrame({"x": pd.Series([0, 10]).astype(kind)})
-        assert schema.encode(frame)[0].flatten().tolist() == [-1.0, 1.0], kind
+        assert torch.equal(schema.encode(frame)[0], expected), kind
 
 
 def test_dates_become_numbers_and_constant_parts_are_left_out() -> None:
@@ -123,20 +120,25 @@ def test_dates_become_numbers_and_constant_parts_are_left_out() -> None:
     schema = Schema.fit(frame, {"d": "datetime"})
     assert [part.name for part in schema.columns[0].parts] == ["days", "day", "weekday"]
     days = schema.encode(frame)[0][:, 0]
-    torch.testing.assert_close(days, torch.tensor([-(1.5**0.5), 1.5**0.5, 0.0]))
+    torch.testing.assert_close(days, scaled([-1, 1, 0], 0.0, 1.0))
 
 
-def test_a_schema_survives_the_checkpoint_format(
-    make: Callable[..., Any], frame: pd.DataFrame
-) -> None:
+def test_dates_long_ago_and_far_ahead_are_dates() -> None:
+    frame = pd.DataFrame({"d": ["0001-01-01", "1500-06-01", "9999-12-31"]})
+    numbers, _ = Schema.fit(frame, {"d": "datetime"}).encode(frame)
+    assert torch.isfinite(numbers).all()
+    assert numbers[:, 0].tolist() == sorted(numbers[:, 0].tolist())
+
+
+def test_a_schema_survives_json_and_the_checkpoint_format(make: Make, frame: pd.DataFrame) -> None:
+    frame["remark"] = [f"the remark {row} of many" for row in range(len(frame))]
     schema = make("target=bought", frame=frame).dataset.schema
-    again = Schema.from_facts(unflatten(*flatten(schema.to_facts())))
-    assert again == schema
+    assert {column.kind for column in schema.columns} >= {"text", "number", "category"}
+    assert Schema.from_facts(unflatten(*flatten(schema.to_facts()))) == schema
+    assert Schema.from_facts(json.loads(json.dumps(schema.to_facts()))) == schema
 
 
-def test_reordered_and_surplus_columns_change_nothing(
-    make: Callable[..., Any], frame: pd.DataFrame
-) -> None:
+def test_reordered_and_surplus_columns_change_nothing(make: Make, frame: pd.DataFrame) -> None:
     schema = make("target=bought", frame=frame).dataset.schema
     numbers, levels = schema.encode(frame)
     other = frame[frame.columns[::-1]].assign(more=1)
@@ -145,13 +147,13 @@ def test_reordered_and_surplus_columns_change_nothing(
 
 
 def test_a_column_with_empty_cells_may_be_absent_and_others_may_not(
-    make: Callable[..., Any], frame: pd.DataFrame
+    make: Make, frame: pd.DataFrame
 ) -> None:
     schema = make("target=bought", frame=frame).dataset.schema
     without = schema.encode(frame.drop(columns=["age", "colour"]))
     empty = schema.encode(frame.assign(age=None, colour=None))
     assert torch.equal(without[0], empty[0])
-    assert torch.equal(without[1], torch.zeros(len(frame), 1, dtype=torch.int64))
+    assert torch.equal(without[1], torch.zeros(len(frame), 1, dtype=torch.int32))
     with pytest.raises(DataError) as caught:
         schema.encode(frame.rename(columns={"member": "membre"}), where="new.csv")
     assert str(caught.value) == (
@@ -163,34 +165,64 @@ def test_a_column_with_empty_cells_may_be_absent_and_others_may_not(
 def test_a_column_of_another_kind_is_refused() -> None:
     schema = Schema.fit(pd.DataFrame({"x": [0.0, 1.0]}), {"x": "number"})
     with pytest.raises(DataError) as caught:
-        schema.encode(pd.DataFrame({"x": ["a", "b"]}))
-    assert str(caught.value).startswith(
-        "the table, column 'x': no cell is a number, the first is 'a'. Conv"
+        schema.encode(pd.DataFrame({"x": [None, "a", "b"]}))
+    assert str(caught.value) == (
+        "the table, column 'x': no cell is a number, the first is 'a' in data row 1. Convert the "
+        "column, or set another kind for it with kinds.NAME=KIND."
     )
+    assert schema.encode(pd.DataFrame({"x": ["a"]}), partial=True)[0].tolist() == [[0.0]]
 
 
-def test_statistics_come_from_training_rows_alone(make: Callable[..., Any]) -> None:
-    dataset = make("dataset=diabetes").dataset
-    numbers, _, targets = dataset.train.tensors
-    torch.testing.assert_close(numbers.mean(0), torch.zeros(10), rtol=0, atol=1e-5)
-    torch.testing.assert_close(targets.std(correction=0), torch.tensor(1.0))
-    assert dataset.valid.tensors[0].mean(0).abs().max() > 1e-3
+def test_some_rows_are_encoded_as_all_rows_are(
+    make: Make, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = make("target=bought", frame=frame).dataset.schema
+    whole = schema.encode(frame)
+    monkeypatch.setattr(schema_module, "BLOCK_ROWS", 7)
+    rows = np.array([3, 5, 77, 78, 79, 80, 81, 82, 83, 200])
+    for some, all_rows in zip(schema.encode(frame, rows=rows), whole, strict=True):
+        assert torch.equal(some, all_rows[torch.from_numpy(rows)])
 
 
-def test_the_split_keeps_the_shares_of_the_classes(make: Callable[..., Any]) -> None:
-    dataset = make("dataset=breast_cancer").dataset
-    shares = [float((part.targets == 0).float().mean()) for part in (dataset.train, dataset.valid)]
-    assert abs(shares[0] - shares[1]) < 0.01
+def test_the_places_of_columns_are_those_of_their_features(make: Make, frame: pd.DataFrame) -> None:
+    schema = make("target=bought", frame=frame).dataset.schema
+    numbers, levels = schema.encode(frame)
+    for column, place in zip(schema.columns, schema.places, strict=True):
+        alone = Schema((column,)).encode(frame)
+        assert torch.equal(alone[0], numbers[:, place.numbers.start : place.numbers.stop])
+        if place.level is not None:
+            assert torch.equal(alone[1][:, 0], levels[:, place.level])
+    assert sum(len(place.numbers) for place in schema.places) == schema.numbers
 
 
-def test_the_split_is_a_function_of_the_seed(make: Callable[..., Any]) -> None:
-    def rows(*items: str) -> torch.Tensor:
-        part: torch.Tensor = make("dataset=wine", *items).dataset.valid.tensors[0]
-        return part
+def test_float32_columns_are_not_copied_as_a_whole(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tracemalloc
 
-    first, again, other = rows(), rows(), rows("run.seed=1")
-    np.testing.assert_array_equal(first, again)
-    assert first.shape != other.shape or not torch.allclose(first, other, atol=1e-3)
+    monkeypatch.setattr(schema_module, "BLOCK_ROWS", 1000)
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.standard_normal((20_000, 40), dtype=np.float32)).rename(columns=str)
+    schema = Schema.fit(frame, dict.fromkeys(map(str, frame), "number"))
+    tracemalloc.start()
+    schema.encode(frame)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.2 * 20_000 * 40 * 4
+
+
+def test_statistics_come_from_training_rows_alone(make: Make) -> None:
+    loop = make("dataset=diabetes")
+    train, valid = loop.dataset.train, loop.dataset.valid
+    plain = [place for place, edges in enumerate(loop.dataset.schema.edges) if len(edges) > 9]
+    torch.testing.assert_close(
+        train.numbers[:, plain].double().quantile(0.5, dim=0),
+        torch.zeros(len(plain), dtype=torch.float64),
+        rtol=0,
+        atol=1e-6,
+    )
+    torch.testing.assert_close(train.values[:, 0].std(correction=0), torch.tensor(1.0))
+    assert valid.numbers.mean(0).abs().max() > 1e-3
 
 
 def test_labels_keep_their_type() -> None:

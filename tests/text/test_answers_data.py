@@ -25,7 +25,7 @@ from rondel_text.data.questions import Found, located
 from rondel_text.inspection import inspect
 from rondel_text.loops.text_loop import TextLoop
 from rondel_text.tasks import Answers
-from rondel_text.tasks.answers import Rules
+from rondel_text.tasks.answer_rules import Rules
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,12 @@ import pytest
 from rondel import keyed
 from rondel.config import parse_overrides, resolve
 from rondel.errors import ConfigError, DataError, RondelError, UsageError
-from rondel_text.build import build, lesson_of
+from rondel_text.build import build
 from rondel_text.config import TextConfig
 from rondel_text.data.columns import name_of, names_in, number_of
 from rondel_text.data.labels import Labels
 from rondel_text.data.source import gather, task_of_rows
+from rondel_text.lesson import lesson_of
 from rondel_text.loops.text_loop import TextLoop
 from rondel_text.models.small import Bag, WordTagger
 from rondel_text.models.transformer import TransformerModel

@@ -16,10 +16,11 @@ from rondel import Run, keyed
 from rondel.config import parse_overrides, resolve
 from rondel.errors import CheckpointError, DataError, UsageError
 from rondel_text.build import build
-from rondel_text.bundle import TextBundle, table_of
+from rondel_text.bundle import TextBundle
 from rondel_text.config import TextConfig
 from rondel_text.data.faults import BROKEN
 from rondel_text.loops.text_loop import TextLoop
+from rondel_text.predictions import table_of
 
 BERT = (
     *("model.name=bert", "model.width=16", "model.layers=1", "model.heads=2"),
@@ -58,7 +59,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "pairs": (*BERT, "pair=other"),
     "multilabel": SMALL,
     "regression": (*SMALL, "task=regression"),
-    "causal": ("model.width=16", "max_length=32"),
+    "causal": ("model.width=16", "max_length=32", "update.ema=none"),
     "masked": (*BERT, "task=masked"),
 }
 

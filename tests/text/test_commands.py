@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,21 @@ def test_the_config_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("flags", [(), ("-q",)])
+def test_reading_large_files_is_announced_unless_quiet(
+    reviews: Path,
+    tmp_path: Path,
+    flags: Sequence[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["text", "train", *flags, str(reviews), *SMALL, "--out", str(tmp_path / "run")]
+    words += ["streaming=true", f"cache={tmp_path / 'cache'}"]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    if flags:
+        assert told == ""
+    else:
+        assert "reviews.csv is read for its columns, labels and faults ..." in told
+        assert "reviews.csv is encoded into" in told

@@ -12,6 +12,8 @@ import pytest
 
 from rondel.config import parse_overrides, resolve
 from rondel_text.config import TextConfig
+from rondel_text.data import excerpt
+from rondel_text.data.source import gather
 from rondel_text.inspection import inspect
 from rondel_text.language import languages
 
@@ -161,3 +163,69 @@ def test_without_the_package_no_language_is_guessed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "py3langid", None)
     (line,) = languages(["The weather will be fine tomorrow, they say."])
     assert 'pip install "rondel-text[language]"' in line
+
+
+# -- large data ------------------------------------------------------------------------------------
+
+
+def large(monkeypatch: pytest.MonkeyPatch, characters: int = 2000) -> None:
+    """Take all data for large."""
+    monkeypatch.setattr(excerpt, "LARGE_BYTES", 10)
+    monkeypatch.setattr(excerpt, "MOST_CHARACTERS", characters)
+
+
+def test_of_large_data_a_sample_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large(monkeypatch)
+    first, second, *_ = text_of(tmp_path, labelled(400))
+    kept = [int(word) for word in first.replace(",", "").split() if word.isdigit()]
+    assert second == f"a sample: {sum(kept)} of 400 rows, taken from all over the data"
+    assert 10 <= sum(kept) <= 20  # of 2,000 characters, each takes 100 beside its own
+
+
+def test_a_sample_of_large_data_is_from_all_over_it_and_has_both_sides(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    lines = [f"{number},a" for number in range(1000)]
+    path.write_text("\n".join(["text,label", *lines]))
+    config = resolve(TextConfig, [parse_overrides(TextConfig, [f"data={path}"])]).config
+    with pytest.MonkeyPatch.context() as patch:
+        large(patch, characters=30_000)
+        made = excerpt.excerpt(config)
+    assert made is not None
+    whole, few = gather(config), made[0]
+    assert 200 < len(few.train) + len(few.valid) < 320
+    assert set(few.train["text"]) <= set(whole.train["text"])  # no row changes sides
+    assert set(few.valid["text"]) <= set(whole.valid["text"])
+    tenths = {int(text) // 100 for text in few.train["text"]}
+    assert tenths == set(range(10))
+
+
+def test_large_data_that_fits_is_described_as_if_it_were_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = text_of(tmp_path, labelled(40))
+    large(monkeypatch, characters=1 << 20)
+    first, second, *others = text_of(tmp_path, labelled(40))
+    assert second == "a sample: 40 of 40 rows, taken from all over the data"
+    assert [first, *others] == plain
+
+
+def test_a_file_to_evaluate_on_is_sampled_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text("\n".join(map(json.dumps, labelled(30))))
+    large(monkeypatch, characters=1 << 20)
+    lines = text_of(tmp_path, labelled(40), f"validation={other}")
+    assert lines[0] == "rows.jsonl: 40 rows to learn from, 30 to evaluate on"
+    assert lines[1].startswith("a sample: 70 of 70 rows")
+
+
+def test_large_data_of_a_format_that_is_read_as_a_whole_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large(monkeypatch)
+    path = Path(__file__).parent / "tiny" / "questions.json"
+    config = resolve(TextConfig, [parse_overrides(TextConfig, [f"data={path}"])]).config
+    assert "sample" not in inspect(config).splitlines()[1]

@@ -19,7 +19,7 @@ from rondel.config import parse_overrides, resolve
 from rondel.errors import ConfigError, DataError, RondelError, UsageError
 from rondel.metric import MeanMetric, merged
 from rondel_text.build import build
-from rondel_text.bundle import TextBundle, table_of
+from rondel_text.bundle import TextBundle
 from rondel_text.config import TextConfig
 from rondel_text.data.batch import IGNORED
 from rondel_text.data.mixture import MixedBatches, Part, apportioned
@@ -28,6 +28,7 @@ from rondel_text.inspection import inspect
 from rondel_text.loops.multitask import Multitask
 from rondel_text.metrics.together import Together
 from rondel_text.models.shared import SharedModel
+from rondel_text.predictions import table_of
 
 SMALL = (
     *("model.width=16", "model.layers=1", "model.heads=2", "model.vocabulary=400", "epochs=1"),

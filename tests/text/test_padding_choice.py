@@ -43,6 +43,19 @@ def test_a_resumed_run_computes_as_it_did(
     assert isinstance(again.model.encoder, Padded) is padded
 
 
+def test_only_a_model_with_two_ways_says_which_it_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, told in (("bert", "; computed without padding: "), ("small", " texts.\n")):
+        words = (*WORDS[:-1], f"model.name={name}")
+        loop = build(resolve(TextConfig, [parse_overrides(TextConfig, words)]).config)
+        with Run(tmp_path / name, settings=RunConfig(device="cpu")) as run:
+            loop.begin(run)
+        said = capsys.readouterr().err
+        assert told in said
+        assert ("computed" in said) is (name == "bert")
+
+
 def test_both_ways_are_timed_on_a_batch_of_the_data(tmp_path: Path) -> None:
     loop = loop_of()
     with Run(tmp_path / "run", settings=RunConfig(device="cpu")) as run:

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from rondel.errors import UsageError
 from rondel_text.models.bag import BagClassifier, pieces
-from rondel_text.models.recurrent import START, ByteModel
+from rondel_text.models.recall import START, followers
+from rondel_text.models.recurrent import ByteModel
 from rondel_text.models.tagger import Tagger
 
 LENGTHS = torch.tensor([3, 7, 1, 5])
@@ -33,7 +34,8 @@ def tagger(**settings: float) -> Tagger:
 def byte_model(longest: int = 4, layers: int = 1) -> ByteModel:
     torch.manual_seed(0)
     model = ByteModel(width=16, longest=longest, layers=layers, buckets=64).eval()
-    nn.init.normal_(model.history.groups.weight)  # as after training: they start at zero
+    for vectors in (model.history.groups, model.recall.vectors):  # which start at zero
+        nn.init.normal_(vectors.weight)
     return model
 
 
@@ -143,7 +145,7 @@ def test_shapes_are_those_of_the_documentation() -> None:
     logits, state = byte_model(longest=4, layers=2)(words)
     assert logits.shape == (4, LONGEST, 256)
     assert state.memory.shape == (2, 4, 16)
-    assert state.before.tolist() == words[:, -3:].tolist()
+    assert state.before.tolist() == [[START] * 3 + text for text in words.tolist()]
 
 
 def test_an_empty_text_has_logits_too() -> None:
@@ -202,6 +204,32 @@ def test_a_text_read_in_parts_is_told_as_in_one_go(longest: int, cut: int) -> No
     assert_same(torch.cat((first, second), 1), whole)
     assert_same(last.memory, end.memory)
     assert torch.equal(last.before, end.before)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_what_followed_the_latest_match_is_recalled(size: int) -> None:
+    seen = torch.randint(97, 100, (6, 40), generator=torch.Generator().manual_seed(2))
+    found = followers(seen, size)
+    for text, told in zip(seen.tolist(), found.tolist(), strict=True):
+        padded = [START] * size + text
+        for place in range(len(text)):
+            end = place + size + 1
+            latest, known = padded[end - size : end], START
+            for other in range(place):
+                if padded[other + 1 : other + 1 + size] == latest:
+                    known = text[other + 1]
+            assert told[place] == known
+
+
+def test_a_repeated_word_is_recalled_over_a_cut() -> None:
+    model = byte_model()
+    text = torch.tensor([list(b"the spam, the spam")])
+    whole, _ = model(text)
+    first, state = model(text[:, :9])
+    second, _ = model(text[:, 9:], state)
+    assert_same(torch.cat((first, second), 1), whole)
+    alone, _ = model(text[:, 9:])
+    assert not torch.allclose(alone[:, -1], whole[:, -1], atol=1e-3)
 
 
 def test_pieces_are_words_pairs_and_parts_once_each_and_of_no_padding() -> None:

@@ -16,7 +16,7 @@ class Batcher(Protocol):
     """Divides samples into batches."""
 
     def plan(self, size: int, generator: torch.Generator | None) -> Sequence[Tensor]:
-        """Return the batches of one pass as index tensors.
+        """Return the batches of one pass as index tensors: (B,), or (B, k) for k samples in a row.
 
         Args:
             size: Number of samples.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rondel.errors import UsageError
+from rondel.loss import divisor
 
 
 @runtime_checkable
@@ -65,13 +66,18 @@ class MeanMetric(SumMetric):
     """The mean of values over samples, with a 95 % interval by the normal approximation."""
 
     def __init__(self) -> None:
-        super().__init__(total=zero(), square=zero(), count=zero())
+        super().__init__(total=zero(), square=zero(), count=zero(), squared_weights=zero())
 
-    def update(self, values: Tensor) -> Self:
-        """Add values, any shape."""
+    def update(self, values: Tensor, weights: Tensor | None = None) -> Self:
+        """Add values, any shape, and how much each counts, of the same shape."""
         values = values.detach().double()
-        count = torch.tensor(float(values.numel()), dtype=torch.float64, device=values.device)
-        self.add(total=values.sum(), square=values.square().sum(), count=count)
+        weights = as_weights(weights, values)
+        self.add(
+            total=(values * weights).sum(),
+            square=(values.square() * weights).sum(),
+            count=weights.sum(),
+            squared_weights=weights.square().sum(),
+        )
         return self
 
     def compute(self) -> float:
@@ -80,38 +86,46 @@ class MeanMetric(SumMetric):
         return self["total"].item() / count if count else math.nan
 
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % confidence interval of the mean."""
+        """Return the 95 % confidence interval of the mean.
+
+        Weighted samples are worth (sum of weights)^2 / (sum of squared weights) of equal ones
+        (Kish, 1965).
+        """
         count = self["count"].item()
-        if count < 2:
+        worth = count**2 / self["squared_weights"].item() if count else 0.0
+        if worth < 2:
             return math.nan, math.nan
         mean = self.compute()
-        variance = max(0.0, self["square"].item() / count - mean**2) * count / (count - 1)
-        half = 1.959964 * math.sqrt(variance / count)
+        variance = max(0.0, self["square"].item() / count - mean**2) * worth / (worth - 1)
+        half = 1.959964 * math.sqrt(variance / worth)
         return mean - half, mean + half
 
 
 class Accuracy(MeanMetric):
     """The share of samples whose highest logit is that of their class; NaN is never right."""
 
-    def update(self, logits: Tensor, labels: Tensor) -> Self:  # type: ignore[override]
-        """Add a batch: ``logits`` (N, C), ``labels`` (N,) class indices."""
+    def update(  # type: ignore[override]
+        self, logits: Tensor, labels: Tensor, weights: Tensor | None = None
+    ) -> Self:
+        """Add a batch: ``logits`` (N, C), ``labels`` (N,) class indices, ``weights`` (N,)."""
         check_shapes(logits[..., 0], labels)
         hits = (logits.argmax(dim=-1) == labels) & ~logits.isnan().any(dim=-1)
-        return super().update(hits.double())
+        return super().update(hits.double(), weights)
 
 
 class ConfusionMatrix(SumMetric):
-    """Counts of (true, predicted) class pairs; accuracy, F1 and MCC follow from it."""
+    """Counts, or weights, of (true, predicted) class pairs; accuracy, F1, MCC follow from it."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(matrix=zero(classes, classes))
         self.classes = classes
 
-    def update(self, predicted: Tensor, labels: Tensor) -> Self:
-        """Add a batch: ``predicted`` (N,) and ``labels`` (N,), class indices."""
+    def update(self, predicted: Tensor, labels: Tensor, weights: Tensor | None = None) -> Self:
+        """Add a batch: ``predicted`` (N,), ``labels`` (N,) class indices, ``weights`` (N,)."""
         check_shapes(predicted, labels)
         pairs = labels.long() * self.classes + predicted.long()
-        counts = torch.bincount(pairs, minlength=self.classes**2)
+        weights = None if weights is None else as_weights(weights, labels)
+        counts = torch.bincount(pairs, weights, minlength=self.classes**2)
         self.add(matrix=counts.reshape(self.classes, self.classes).double())
         return self
 
@@ -123,7 +137,7 @@ class ConfusionMatrix(SumMetric):
             return {"accuracy": math.nan, "f1": math.nan, "mcc": math.nan}
         true, predicted = matrix.sum(1), matrix.sum(0)
         occurs = (true + predicted) > 0
-        f1 = (2 * hits / (true + predicted).clamp(min=1))[occurs].mean()
+        f1 = (2 * hits[occurs] / (true + predicted)[occurs]).mean()
         covariance = hits.sum() * total - (true * predicted).sum()
         spread = torch.sqrt((total**2 - (true**2).sum()) * (total**2 - (predicted**2).sum()))
         mcc = covariance / spread if spread > 0 else torch.zeros(())
@@ -141,44 +155,42 @@ class Scores:
     """
 
     def __init__(self) -> None:
-        self._scores: list[Tensor] = []
-        self._labels: list[Tensor] = []
+        self._kept: dict[str, list[Tensor]] = {"scores": [], "labels": [], "weights": []}
 
-    def update(self, scores: Tensor, labels: Tensor) -> Self:
-        """Add a batch: ``scores`` (N,), ``labels`` (N,) of 0 and 1."""
+    def update(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Self:
+        """Add a batch: ``scores`` (N,), ``labels`` (N,) of 0 and 1, ``weights`` (N,)."""
         check_shapes(scores, labels)
-        self._scores.append(scores.detach().double().cpu())
-        self._labels.append(labels.detach().bool().cpu())
+        scores = scores.detach().double()
+        batch = {"scores": scores, "labels": labels.detach().bool()}
+        self.merge({**batch, "weights": as_weights(weights, scores)})
         return self
 
     def merge(self, state: Mapping[str, Any]) -> None:
         """Add the scores of another process."""
-        self._scores.append(state["scores"])
-        self._labels.append(state["labels"])
+        for name, kept in self._kept.items():
+            kept.append(state[name].cpu())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return scores and labels so far."""
-        empty = torch.zeros(0, dtype=torch.float64)
-        scores = torch.cat([empty, *self._scores])
-        return {"scores": scores, "labels": torch.cat([empty.bool(), *self._labels])}
+        """Return scores, labels and weights so far."""
+        empty = {"scores": zero(0), "labels": zero(0).bool(), "weights": zero(0)}
+        return {name: torch.cat([empty[name], *kept]) for name, kept in self._kept.items()}
 
     def compute(self) -> float:
         """Return the area under the ROC curve; NaN if a class is missing."""
-        state = self.state_dict()
-        return roc_auc(state["scores"], state["labels"])
+        return roc_auc(**self.state_dict())
 
     def interval(self, *, resamples: int = 200, seed: int = 0) -> tuple[float, float]:
         """Return the 95 % interval by bootstrap over samples (Efron, 1979)."""
         state = self.state_dict()
         return bootstrap(
-            lambda rows: roc_auc(state["scores"][rows], state["labels"][rows]),
+            lambda rows: roc_auc(**{name: kept[rows] for name, kept in state.items()}),
             len(state["scores"]),
             resamples=resamples,
             seed=seed,
         )
 
 
-def roc_auc(scores: Tensor, labels: Tensor) -> float:
+def roc_auc(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
     """Return the probability that a positive scores above a negative, ties counting half.
 
     NaN if a class is missing, or if a score is NaN.
@@ -186,15 +198,17 @@ def roc_auc(scores: Tensor, labels: Tensor) -> float:
     Args:
         scores: (N,) any scale.
         labels: (N,) booleans.
+        weights: (N,) how much each counts.
     """
-    positives, negatives = int(labels.sum()), int((~labels).sum())
+    weights = as_weights(weights, scores)
+    positives, negatives = weights[labels].sum(), weights[~labels].sum()
     if not positives or not negatives or torch.isnan(scores).any():
         return math.nan  # a NaN has no rank
-    _, inverse, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-    ends = counts.cumsum(0).double()
-    ranks = (ends - (counts.double() - 1) / 2)[inverse]  # mean rank of each group of ties
-    total = ranks[labels].sum().item()
-    return float((total - positives * (positives + 1) / 2) / (positives * negatives))
+    different, place = torch.unique(scores, return_inverse=True)
+    above = torch.bincount(place[labels], weights[labels], minlength=len(different))
+    tied = torch.bincount(place[~labels], weights[~labels], minlength=len(different))
+    below = tied.cumsum(0) - tied
+    return ((above * (below + tied / 2)).sum() / (positives * negatives)).item()
 
 
 class RegressionErrors(SumMetric):
@@ -208,19 +222,20 @@ class RegressionErrors(SumMetric):
         names = ("square", "absolute", "count", "mean", "spread")
         super().__init__(**{name: zero() for name in names})
 
-    def update(self, predictions: Tensor, targets: Tensor) -> Self:
-        """Add a batch: both (N,), in the unit of the target."""
+    def update(self, predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Self:
+        """Add a batch: both (N,), in the unit of the target, and ``weights`` (N,)."""
         check_shapes(predictions, targets)
-        if targets.numel():
-            predictions, targets = predictions.detach().double(), targets.detach().double()
-            error, mean = predictions - targets, targets.mean()
-            self._join(
-                square=error.square().sum(),
-                absolute=error.abs().sum(),
-                count=torch.full_like(mean, targets.numel()),
-                mean=mean,
-                spread=(targets - mean).square().sum(),
-            )
+        predictions, targets = predictions.detach().double(), targets.detach().double()
+        weights = as_weights(weights, targets)
+        count, error = weights.sum(), predictions - targets
+        mean = (targets * weights).sum() / divisor(count)
+        self._join(
+            square=(error.square() * weights).sum(),
+            absolute=(error.abs() * weights).sum(),
+            count=count,
+            mean=mean,
+            spread=((targets - mean).square() * weights).sum(),
+        )
         return self
 
     def merge(self, state: Mapping[str, Any]) -> None:
@@ -230,7 +245,7 @@ class RegressionErrors(SumMetric):
 
     def _join(self, *, mean: Tensor, spread: Tensor, **sums: Tensor) -> None:
         ours = {name: tensor.to(mean.device) for name, tensor in self._sums.items()}
-        weight = sums["count"] / (ours["count"] + sums["count"]).clamp(min=1)
+        weight = sums["count"] / divisor(ours["count"] + sums["count"])
         between = mean - ours["mean"]
         self.add(mean=between * weight, spread=spread, **sums)
         self.add(spread=between.square() * ours["count"] * weight)
@@ -247,6 +262,23 @@ class RegressionErrors(SumMetric):
             "mae": self["absolute"].item() / count,
             "r2": math.nan if constant else 1.0 - square / spread,
         }
+
+
+def as_weights(weights: Tensor | None, samples: Tensor) -> Tensor:
+    """Return how much each sample counts, in the precision of accumulators: 1 by default.
+
+    Raises:
+        UsageError: There is not one weight for each sample.
+    """
+    if weights is None:
+        return torch.ones_like(samples, dtype=torch.float64)
+    if weights.shape != samples.shape:
+        raise UsageError(
+            f"a metric got weights of shape {tuple(weights.shape)} for samples of shape "
+            f"{tuple(samples.shape)}",
+            hint="Give one weight for each sample.",
+        )
+    return weights.detach().to(samples.device, torch.float64)
 
 
 def check_shapes(outputs: Tensor, targets: Tensor) -> None:

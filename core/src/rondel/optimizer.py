@@ -125,8 +125,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sort parameters into groups of equal learning rate and weight decay.
 
-    The first pattern that matches a name decides. Norms and biases (fewer than two dimensions)
-    are not decayed unless ``decay_all`` says so.
+    The first pattern that matches a name decides. Norms and biases (fewer than two dimensions, or
+    named so where several lie in one tensor) are not decayed unless ``decay_all`` says so.
     """
     decays = "weight_decay" in inspect.signature(kind).parameters
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -134,7 +134,7 @@ def parameter_groups(
         fitting = (g for g in config.groups if fnmatch.fnmatchcase(name, g.match))
         match = next(fitting, GroupConfig(match=""))
         decay = config.weight_decay if match.weight_decay is None else match.weight_decay
-        if parameter.ndim < 2 and not config.decay_all:
+        if (parameter.ndim < 2 or name.endswith("bias")) and not config.decay_all:
             decay = 0.0
         groups.setdefault((config.lr * match.lr_scale, decay), []).append(parameter)
     return [

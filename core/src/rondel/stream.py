@@ -214,7 +214,7 @@ class Stream:
         data = self._placed
         if not self.shuffle and isinstance(self._batcher, FixedSize):
             pieces = data
-        elif sum(t.nbytes for t in leaves(data) if isinstance(t, Tensor)) > PERMUTE_BYTES:
+        elif self._permuted_bytes(data, plan) > PERMUTE_BYTES:
             yield from self._gathered(plan[start:], processes)
             return
         else:
@@ -226,6 +226,11 @@ class Stream:
             )
             yield sliced(pieces, offset + first, offset + last), indices
             offset += len(indices)
+
+    def _permuted_bytes(self, data: Any, plan: Sequence[Tensor]) -> int:
+        """Return how much a copy of the data in the order of a plan takes."""
+        size = sum(t.nbytes for t in leaves(data) if isinstance(t, Tensor))
+        return size * sum(indices.numel() for indices in plan) // len(self)
 
     def _gathered(
         self, plan: Sequence[Tensor], processes: Processes

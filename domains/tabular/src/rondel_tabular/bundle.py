@@ -11,22 +11,27 @@ from torch import Tensor, nn
 
 from rondel import Bundle, DataManifest
 from rondel.errors import DataError, UsageError
-from rondel.metric import merged
 from rondel.spreadsheet import guarded
+from rondel_tabular import trees
 from rondel_tabular.config import TabularConfig
-from rondel_tabular.data.dataset import Dataset, divide, encode, labelled
-from rondel_tabular.data.readers import checked, read_table
+from rondel_tabular.data.dataset import Dataset
+from rondel_tabular.data.division import divide, labelled
+from rondel_tabular.data.frames import as_frame, is_table
+from rondel_tabular.data.part import Part, encode
+from rondel_tabular.data.readers import read_table
 from rondel_tabular.data.schema import Schema
 from rondel_tabular.data.source import IN_MEMORY, load_source
 from rondel_tabular.data.target import Target, target_column
-from rondel_tabular.metrics import metrics_of
-from rondel_tabular.models.mlp import make_network
+from rondel_tabular.gathering import gathered
+from rondel_tabular.losses import say, scales_of
+from rondel_tabular.metrics import measure
+from rondel_tabular.mixture import NETWORKS, mixed
+from rondel_tabular.models.catalogue import make_network
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Rows: TypeAlias = "pd.DataFrame | Path | str | Sequence[Mapping[str, Any]]"
-CHUNK_ROWS = 65_536
 
 
 class TabularBundle(Bundle):
@@ -43,9 +48,9 @@ class TabularBundle(Bundle):
         return Schema.from_facts(self.facts["schema"])
 
     @property
-    def target(self) -> Target:
+    def targets(self) -> tuple[Target, ...]:
         """What is predicted."""
-        return Target.from_facts(self.facts["target"])
+        return targets_in(self.facts)
 
     @property
     def model(self) -> nn.Module:
@@ -59,7 +64,11 @@ class TabularBundle(Bundle):
         """Make the bundle of a network as it is now."""
         return cls(
             config=config.model_dump(mode="json"),
-            facts={"schema": dataset.schema.to_facts(), "target": dataset.target.to_facts()},
+            facts={
+                "schema": dataset.schema.to_facts(),
+                "targets": [target.to_facts() for target in dataset.targets],
+                "scales": scales_of(dataset, config),
+            },
             modules={"model": model},
             data=data,
         )
@@ -67,14 +76,15 @@ class TabularBundle(Bundle):
     @classmethod
     def build(cls, config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, nn.Module]:
         """Build the network for the saved schema, with fresh weights."""
-        schema, target = Schema.from_facts(facts["schema"]), Target.from_facts(facts["target"])
-        return {"model": make_network(schema, target, TabularConfig.model_validate(config))}
+        schema = Schema.from_facts(facts["schema"])
+        outputs = sum(target.outputs for target in targets_in(facts))
+        return {"model": make_network(schema, outputs, TabularConfig.model_validate(config))}
 
     def predict(self, inputs: Rows) -> pd.DataFrame:
         """Predict the target of each row.
 
         Args:
-            inputs: A frame, the path of a file, or a list of dicts. Columns may stand in any order
+            inputs: A frame of pandas or polars, a table of Arrow, the path of a file, or a list of dicts. Columns may stand in any order
                 and be more than needed; those that had empty cells in training may be absent.
 
         Returns:
@@ -88,17 +98,11 @@ class TabularBundle(Bundle):
 
         frame, where = as_table(inputs)
         index = inputs.index if isinstance(inputs, pd.DataFrame) else None
-        outputs = self._outputs(*self.schema.encode(frame, where=where))
-        target = self.target
-        if target.task == "regression":
-            values = outputs.squeeze(1).double() * target.scale + target.mean
-            return pd.DataFrame({target.name: values.numpy()}, index=index)
-        probabilities = outputs.double().softmax(dim=1)
-        names = [f"probability_{label}" for label in target.labels]
-        predicted = pd.DataFrame(probabilities.numpy(), columns=names, index=index)
-        winners = [target.labels[best] for best in probabilities.argmax(dim=1).tolist()]
-        predicted.insert(0, target.name, winners)
-        return predicted
+        said = self.say(*self.schema.encode(frame, where=where))
+        columns: dict[str, Any] = {}
+        for target, outputs in zip(self.targets, said, strict=True):
+            columns |= columns_of(target, outputs.double())
+        return pd.DataFrame(columns, index=index)
 
     def predict_files(self, inputs: Sequence[str], out: Path | None) -> str:
         """Predict for tables in files, as CSV: to ``out``, or returned as text.
@@ -122,36 +126,58 @@ class TabularBundle(Bundle):
     def evaluate(self, data: Path | None) -> dict[str, float]:
         """Return the metrics on a table with the target, or on the validation rows of training.
 
+        Rows count by the column of weights if there is one. Loss and calibration error with the
+        temperature are called calibrated; on the validation rows they are a little too good, as it
+        was fitted there.
+
         Raises:
             DataError: The table lacks the target or a column, or holds an unknown class.
             UsageError: The training table was in memory and is gone.
         """
-        schema, target = self.schema, self.target
+        config = TabularConfig.model_validate(self.config)
+        if data is None and config.streaming:
+            part = self._streamed_rows(config)
+            said = self.say(part.numbers, part.levels)
+            return measure(self.targets, said, part, self.facts.get("scales", ()))
         frame = self._validation_rows() if data is None else read_table(data)
+        weight = config.weight
         where = "the validation rows" if data is None else str(data)
-        target_column(frame, target.name, where=where)
-        rows, _ = labelled(frame, target.name, where=where)
-        numbers, levels, targets = encode(schema, target, rows, where=where).tensors
-        metrics = metrics_of(target).update(self._outputs(numbers, levels), targets)
-        return merged(metrics.by_name, [])
+        names = [target_column(frame, target.name, where=where) for target in self.targets]
+        rows, _ = labelled(frame, names, where=where)
+        weight = weight if weight in rows else None
+        part = encode(self.schema, self.targets, rows, where=where, weight=weight)
+        said = self.say(part.numbers, part.levels)
+        return measure(self.targets, said, part, self.facts.get("scales", ()))
 
     def export(self, out: Path, format: str) -> Path:  # noqa: A002 - the command line's own word
-        """Write the network as a ``pt2`` program, which torch runs without this package.
+        """Write the model as a program: ``onnx``, or ``pt2``, which torch runs without this package.
 
-        The program takes standardised numbers and levels; ``schema.json`` inside says how columns
-        become them.
+        An ONNX program takes the columns of the table, and says what `predict` says: see
+        `rondel_tabular.exporting`. A ``pt2`` program is the network alone, and takes scaled numbers
+        and levels; ``schema.json`` inside says how columns become them.
+
+        Raises:
+            UsageError: There is no such format, packages for it are missing, or the model cannot
+                be exported.
+            RondelError: The program computes something else.
         """
-        if format != "pt2":
+        if format not in ("onnx", "pt2"):
             return super().export(out, format)
         import json
 
+        from rondel_tabular import exporting
+        from rondel_tabular.program import plain
+
+        exporting.refuse_trees(self)
+        if format == "onnx":
+            return exporting.export(self, out)
         rows = torch.export.Dim("rows", min=1)
         example = (
             torch.zeros(2, self.schema.numbers),
-            torch.zeros(2, len(self.schema.levels)).long(),
+            torch.zeros(2, len(self.schema.levels), dtype=torch.int32),
         )
         program = torch.export.export(
-            self.model.cpu(), example, dynamic_shapes=({0: rows}, {0: rows})
+            plain(self.model), example, dynamic_shapes=({0: rows}, {0: rows})
         )
         staging = out.with_name(f".{out.name}.part.pt2")
         torch.export.save(program, staging, extra_files={"schema.json": json.dumps(self.facts)})
@@ -166,28 +192,75 @@ class TabularBundle(Bundle):
                 hint="Give the file to evaluate on.",
             )
         config = TabularConfig.model_validate(self.config)
-        source, manifest = load_source(config)
-        changes = self.data.difference(manifest)
-        if changes:
-            raise DataError(
-                f"the data is no longer what the model was trained on: {'; '.join(changes[:3])}",
-                where=source.name,
-                hint="Give the file to evaluate on.",
+        if config.copies > 1:
+            raise UsageError(
+                "every row of the training table was learnt by some of the networks",
+                where="evaluate",
+                hint="Give a file that is new to them; the run's report has what was said of "
+                "each row by those that never saw it.",
             )
+        source, manifest = load_source(config)
+        refuse_changes(self.data, manifest, source.name)
         return divide(source, config).valid
 
-    @torch.no_grad()
-    def _outputs(self, numbers: Tensor, levels: Tensor) -> Tensor:
-        """Run the network over rows, in chunks and on its own device; the result is on the CPU."""
-        device = next(self.model.parameters()).device
-        self.model.eval()
-        pieces = [
-            self.model(some.to(device), others.to(device)).cpu()
-            for some, others in zip(
-                torch.split(numbers, CHUNK_ROWS), torch.split(levels, CHUNK_ROWS), strict=True
-            )
-        ]
-        return torch.cat(pieces)
+    def _streamed_rows(self, config: TabularConfig) -> Part:
+        """Return the rows that validated in training, from the cache or encoded again."""
+        dataset, manifest = gathered(config)
+        if self.data is not None:
+            refuse_changes(self.data, manifest, str(config.data))
+        return dataset.valid
+
+    def say(self, numbers: Tensor, levels: Tensor) -> list[Tensor]:  # (N, O) each
+        """Return what is said of encoded rows, for each target: logits have no temperature yet."""
+        said = say(self.targets, self.model, numbers, levels)
+        return said if "trees" not in self.facts else [self._with_trees(said[0], numbers, levels)]
+
+    def _with_trees(self, said: Tensor, numbers: Tensor, levels: Tensor) -> Tensor:
+        """Return what networks and trees say together of the one target, (N, O)."""
+        (target,), table = self.targets, trees.table_of(numbers, levels)
+        told = {NETWORKS: said}
+        for library, folds in self.facts["trees"].items():
+            answers = {str(n): trees.ask(library, s, table, target) for n, s in enumerate(folds)}
+            told[library] = mixed(target, answers, dict.fromkeys(answers, 1 / len(answers)))
+        return mixed(target, told, self.facts["weights"]).float()
+
+
+def refuse_changes(trained: DataManifest, found: DataManifest, where: str) -> None:
+    """Refuse data that is no longer what a model was trained on.
+
+    Raises:
+        DataError: Names what changed.
+    """
+    changes = trained.difference(found)
+    if changes:
+        raise DataError(
+            f"the data is no longer what the model was trained on: {'; '.join(changes[:3])}",
+            where=where,
+            hint="Give the file to evaluate on.",
+        )
+
+
+def targets_in(facts: Mapping[str, Any]) -> tuple[Target, ...]:
+    """Return the targets that the facts of a bundle describe."""
+    return tuple(Target.from_facts(target) for target in facts["targets"])
+
+
+def columns_of(target: Target, outputs: Tensor) -> dict[str, Any]:
+    """Return the columns of a prediction, by name: what a head says of N rows, (N, O) float64."""
+    name = target.name
+    if target.head == "classes":
+        shares = target.probabilities(outputs)
+        winners = [target.labels[best] for best in shares.argmax(1).tolist()]
+        names = [f"probability_{label}" for label in target.labels]
+        return {name: winners, **dict(zip(names, shares.T.numpy(), strict=True))}
+    found = {name: target.in_unit(target.point(outputs)).numpy()}
+    if target.head == "gaussian":
+        found[f"{name}_deviation"] = (outputs[:, 1].exp() * target.scale).numpy()
+    if target.head == "quantiles":
+        ordered = target.in_unit(outputs.sort(1).values)  # quantiles of a row never cross
+        for place, quantile in enumerate(target.quantiles):
+            found[f"{name}_{quantile:g}"] = ordered[:, place].numpy()
+    return found
 
 
 def as_table(inputs: Rows) -> tuple[pd.DataFrame, str]:
@@ -202,16 +275,16 @@ def as_table(inputs: Rows) -> tuple[pd.DataFrame, str]:
     if isinstance(inputs, Path | str):
         return read_table(Path(inputs)), str(inputs)
     where = IN_MEMORY
-    if isinstance(inputs, pd.DataFrame):
-        return checked(inputs, where=where), where
+    if is_table(inputs):
+        return as_frame(inputs, where=where), where
     rows = list(inputs) if isinstance(inputs, Sequence) else [inputs]
     if not all(isinstance(row, Mapping) for row in rows):
         raise UsageError(
             f"cannot predict for {type(inputs).__name__}",
             where="predict",
-            hint="Give a DataFrame, the path of a file, or a list of dicts.",
+            hint="Give a data frame, the path of a file, or a list of dicts.",
         )
-    return checked(pd.DataFrame(rows), where=where), where
+    return as_frame(pd.DataFrame(rows), where=where), where
 
 
 def harmless(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from rondel import Section, Table
 from rondel_tabular.config import TabularConfig
-from rondel_tabular.data.dataset import Dataset, prepare
-from rondel_tabular.data.schema import Column
-from rondel_tabular.data.source import load_source
+from rondel_tabular.data.column import Column
+from rondel_tabular.data.dataset import Dataset
+from rondel_tabular.data.target import Target
+from rondel_tabular.gathering import gathered
 
-HEADERS = ("column", "kind", "missing", "what is in it")
+HEADERS = ("column", "kind", "missing", "tells of the target", "what is in it")
 
 
 def inspect(config: TabularConfig) -> str:
@@ -21,10 +23,10 @@ def inspect(config: TabularConfig) -> str:
     Raises:
         DataError: The table cannot be read or learnt from.
     """
-    source, manifest = load_source(config)
-    dataset = prepare(source, config)
+    dataset, manifest = gathered(config)
+    name = config.dataset if config.data is None else config.data
     lines = [
-        f"{source.name}: {manifest.samples} rows, {source.frame.shape[1]} columns",
+        f"{name}: {manifest.samples} rows, {len(dataset.missing)} columns",
         "",
         *target_lines(dataset),
         "",
@@ -54,36 +56,61 @@ def sections_of(dataset: Dataset) -> tuple[Section, ...]:
 
 
 def column_rows(dataset: Dataset) -> list[tuple[str, ...]]:
-    """Describe each column that the model reads, in the order of `HEADERS`."""
+    """Describe each column that the model reads, in the order of `HEADERS`.
+
+    What it tells of the target by itself is the correlation ratio, from 0 to 1, on rows that it was
+    not fitted on.
+    """
     return [
-        (column.name, column.kind, percent(dataset.missing[column.name]), content_of(column))
+        (
+            column.name,
+            column.kind,
+            percent(dataset.missing[column.name]),
+            f"{dataset.associations.get(column.name, 0.0):.2f}",
+            content_of(column),
+        )
         for column in dataset.schema.columns
     ]
 
 
 def content_of(column: Column) -> str:
-    """Describe what is in a column: its levels, or mean and standard deviation."""
+    """Describe what is in a column: its levels, or median and distance of the quartiles."""
     if column.kind == "category":
         few = ", ".join(column.levels[:4])
         return f"{len(column.levels)} levels: {few}{', ...' if len(column.levels) > 4 else ''}"
+    if column.kind == "text":
+        return f"words, hashed into {len(column.parts)} numbers"
     if column.kind == "datetime":
         return ", ".join(part.name for part in column.parts)
     part = column.parts[0]
     if column.kind == "boolean":
-        return f"{part.mean:.1%} true"
-    return f"{part.mean:.4g} ± {part.scale:.4g}"
+        return "mostly true" if part.center > 0.5 else "mostly false"
+    return f"median {part.center:.4g}, quartiles {1 / (part.slope or math.inf):.4g} apart"
 
 
 def target_lines(dataset: Dataset) -> list[str]:
-    """Describe the target: the share of each class, or mean and standard deviation."""
-    target = dataset.target
+    """Describe each target: the share of each class, or mean and standard deviation."""
+    lines: list[str] = []
+    for place, target in enumerate(dataset.targets):
+        parts = [dataset.train.values[:, place]]
+        if dataset.valid.numbers is not dataset.train.numbers:  # else the same rows do both
+            parts.append(dataset.valid.values[:, place])
+        values = torch.cat(parts)
+        known = values[~values.isnan()]
+        gaps = len(values) - len(known)
+        lines += lines_of(target, known)
+        lines += [f"  empty in {gaps} rows"] if gaps else []
+    return lines
+
+
+def lines_of(target: Target, values: torch.Tensor) -> list[str]:
+    """Describe a target by its values, (N,)."""
     if target.task == "regression":
         return [f"target {target.name}: a number, {target.mean:.4g} ± {target.scale:.4g}"]
-    targets = torch.cat([dataset.train.targets, dataset.valid.targets])
-    counts = torch.bincount(targets, minlength=target.outputs).tolist()
+    counts = torch.bincount(values.long(), minlength=target.outputs).tolist()
     most = sorted(zip(target.labels, counts, strict=True), key=lambda pair: -pair[1])
     lines = [f"target {target.name}: {len(target.labels)} classes"]
-    lines += [f"  {label}: {count} rows, {count / len(targets):.1%}" for label, count in most[:20]]
+    lines += [f"  {label}: {count} rows, {count / len(values):.1%}" for label, count in most[:20]]
     return lines if len(most) <= 20 else [*lines, f"  and {len(most) - 20} more"]
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -18,16 +15,17 @@ from rondel import Bundle, DataManifest
 from rondel.batch import to_device
 from rondel.errors import DataError, UsageError
 from rondel.metric import merged
-from rondel.spreadsheet import guarded
 from rondel_text.config import TextConfig
-from rondel_text.data.faults import Fault, empty_texts, sound
+from rondel_text.data.faults import sound
 from rondel_text.data.reading import read_rows, recognise
 from rondel_text.data.rows import Rows
 from rondel_text.data.source import gather, with_sound_words, with_words
-from rondel_text.data.tagged import WORDS, wrong_words
+from rondel_text.data.tagged import WORDS
 from rondel_text.data.text_set import TextSet
+from rondel_text.inputs import check_texts, is_path
 from rondel_text.models.catalogue import rebuilt
 from rondel_text.models.text_model import TextModel
+from rondel_text.predictions import lines_of, table_of
 from rondel_text.streaming.material import validation as streamed_validation
 from rondel_text.tasks import Answers, Masked, Task, TextToText, task_of
 from rondel_text.tokenizers import Tokenizer, tokenizer_of
@@ -260,47 +258,6 @@ class TextBundle(Bundle):
         return export(self.model, self.tokenizer, self.task, out, format)
 
 
-def is_path(word: str) -> bool:
-    """Tell whether a word names a file or folder; an empty or a very long one does not."""
-    try:
-        return bool(word.strip()) and Path(word).exists()
-    except OSError:  # longer than any name
-        return False
-
-
-def check_texts(rows: Rows, task: Task) -> None:
-    """Refuse rows without a text, or without the second one of a pair.
-
-    Raises:
-        DataError: Names the first of them.
-    """
-    columns = task.columns
-    alone = task.kind == "pairs" and columns.pair not in rows.columns  # each is embedded by itself
-    texts = (columns.text, None if alone else columns.pair)
-    for column in (WORDS,) if task.kind == "tokens" else texts:
-        if column is None:
-            continue
-        found = rows.columns.get(column)
-        if found is None:
-            raise DataError(
-                f"there is no column {column!r}; there are {', '.join(map(repr, rows.columns))}",
-                where=rows.files[0],
-                hint=f"The model was trained on a column {column!r}.",
-            )
-        faults = word_faults(found) if column == WORDS else empty_texts(column, found)
-        for fault in faults:
-            where = f"{rows.where(fault.row)}, column {column!r}"
-            raise DataError(fault.what, where=where, hint="Leave it out.")
-
-
-def word_faults(found: Sequence[Any]) -> Iterator[Fault]:
-    """Yield the rows of a tagger whose words are none."""
-    for row, words in enumerate(found):
-        wrong = wrong_words(words)
-        if wrong is not None:
-            yield Fault(row, WORDS, wrong)
-
-
 @torch.no_grad()
 def measured(
     model: TextModel, task: Task, texts: TextSet, batch_size: int = 32
@@ -313,32 +270,3 @@ def measured(
         batch, *targets = to_device(made.batch_of(rows), device)
         scores.update(model, batch, *targets)
     return merged(scores.by_name, [])
-
-
-def lines_of(answers: Sequence[Mapping[str, Any]]) -> str:
-    """Return answers as JSON Lines."""
-    return "\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers) + "\n"
-
-
-def table_of(answers: Sequence[Mapping[str, Any]]) -> str:
-    """Return answers as CSV; what is nested becomes columns or JSON, formulas are made harmless."""
-    flat = [dict(flattened(answer)) for answer in answers]
-    columns = dict.fromkeys(name for row in flat for name in row)
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(columns), lineterminator="\n")
-    writer.writerow({name: guarded(name) for name in columns})
-    writer.writerows({name: guarded(value) for name, value in row.items()} for row in flat)
-    return out.getvalue()
-
-
-def flattened(answer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the cells of an answer."""
-    for name, value in answer.items():
-        if name == "probabilities":
-            yield from ((f"probability_{label}", share) for label, share in value.items())
-        elif isinstance(value, Mapping):  # what one of several heads says
-            yield from ((f"{name}_{inner}", cell) for inner, cell in flattened(value))
-        elif isinstance(value, list):
-            yield name, json.dumps(value, ensure_ascii=False)
-        else:
-            yield name, value

@@ -9,7 +9,8 @@ import torch
 
 from rondel import keyed
 from rondel.errors import ConfigError
-from rondel_text.config import DistilConfig, TextConfig
+from rondel_text.config import TextConfig
+from rondel_text.loop_config import DistilConfig
 from rondel_text.loops.material import Material
 from rondel_text.models.text_model import TextModel
 from rondel_text.soft_targets import SOFTENED

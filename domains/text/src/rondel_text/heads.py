@@ -10,10 +10,11 @@ from typing import Any, cast
 
 from rondel import DataManifest
 from rondel.errors import DataError, UsageError
-from rondel_text.bundle import IN_MEMORY, TextBundle, is_path
+from rondel_text.bundle import IN_MEMORY, TextBundle
 from rondel_text.config import TextConfig
 from rondel_text.data.rows import Rows
 from rondel_text.data.tagged import TAGS, WORDS
+from rondel_text.inputs import is_path
 from rondel_text.metrics.together import together
 from rondel_text.models.text_model import TextModel
 from rondel_text.tasks import Task

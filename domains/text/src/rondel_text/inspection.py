@@ -10,6 +10,7 @@ import numpy as np
 
 from rondel_text.config import TextConfig
 from rondel_text.data.columns import Columns, cells, name_of, names_in, number_of
+from rondel_text.data.excerpt import excerpt
 from rondel_text.data.faults import Fault, told
 from rondel_text.data.questions import sound_answers
 from rondel_text.data.rows import Rows
@@ -24,13 +25,15 @@ SHOWN = 20
 def inspect(config: TextConfig) -> str:
     """Describe texts: task, lengths, labels, empty and repeated rows.
 
+    Of large data a sample is described, and the text says so.
+
     Raises:
         DataError: They cannot be read.
     """
     if config.multitask.tasks:
         names = config.multitask.tasks
         return "\n\n".join(f"{name}\n{inspect(config.of_task(name))}" for name in names)
-    parts = gather(config)
+    parts, *remarks = excerpt(config) or (gather(config),)
     kind = task_of_rows(config, parts.train)
     columns = columns_of(config, kind, parts.train)
     both = [parts.train, parts.valid]
@@ -42,6 +45,7 @@ def inspect(config: TextConfig) -> str:
     sizes = f"{len(train):,} rows to learn from, {len(valid):,} to evaluate on"
     lines = [
         f"{parts.name}: {sizes}",
+        *remarks,
         f"columns: {', '.join(train.columns)}",
         f"task: {kind}",
         "",

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Any, cast, get_args
 
 from rondel.errors import ConfigError, DataError, RondelError
-from rondel_text.build import Lesson, learnt_texts, lesson_of, texts_of, told
-from rondel_text.config import ModelConfig, SharedTaskName, TextConfig
+from rondel_text.config import ModelConfig, TextConfig
 from rondel_text.data.source import Parts, gather
 from rondel_text.data.tagged import WORDS
+from rondel_text.lesson import Lesson, learnt_texts, lesson_of, texts_of, told
+from rondel_text.loop_config import SharedTaskName
 from rondel_text.loops.finetune import Finetune
 from rondel_text.loops.material import Material
 from rondel_text.loops.multitask import Multitask

@@ -1,11 +1,12 @@
 """Cells of a column as numbers, texts or moments, whatever type they were stored in.
 
-Missing cells, and cells that are not of the wanted kind, are NaN or NA.
+Missing cells, and cells that are not of the wanted kind, are NaN or NA. What is copied is one column
+at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 from pandas.api import types
 
 from rondel.errors import DataError
-from rondel_tabular.data.readers import NOT_THERE
+from rondel_tabular.data.frames import DATA_ROW
 
 Numbers: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
+NOT_THERE = ("?",)
+"""Cells that mean 'missing' beside the empty ones and those that pandas knows (NA, null ...)."""
 TRUE = frozenset({"true", "yes", "t", "y", "on", "1"})
 FALSE = frozenset({"false", "no", "f", "n", "off", "0"})
 
@@ -32,6 +36,22 @@ def located(where: str) -> Iterator[None]:
             raise
         place = f"{where}, {error.where}"
         raise DataError(error.what, where=place, hint=error.hint) from error
+
+
+def row_of(column: pd.Series[Any], place: int) -> str:
+    """Name a row as the user can find it: 'line 7', or 'data row 6'."""
+    return f"{column.index.name or DATA_ROW} {column.index[place]}"
+
+
+def first_of(column: pd.Series[Any], chosen: Flags) -> str:
+    """Show the first of the chosen cells: its content and its row."""
+    place = int(np.flatnonzero(chosen)[0])
+    return f"the first is {str(column.iloc[place])!r} in {row_of(column, place)}"
+
+
+def how_many(count: int, one: str, several: str) -> str:
+    """Return a number and what there is of it: '1 cell is', '2 cells are'."""
+    return f"{count} {one if count == 1 else several}"
 
 
 def is_numeric(column: pd.Series[Any]) -> bool:
@@ -55,6 +75,26 @@ def texts(column: pd.Series[Any]) -> pd.Series[Any]:
     return stripped.mask(stripped.isin(["", *NOT_THERE]))
 
 
+def missing(column: pd.Series[Any]) -> Flags:
+    """Tell which cells are missing."""
+    if is_numeric(column) or types.is_bool_dtype(column.dtype):
+        return column.isna().to_numpy(dtype=bool)
+    return texts(column).isna().to_numpy(dtype=bool)
+
+
+def places(column: pd.Series[Any], known: Sequence[str]) -> NDArray[np.int64]:
+    """Return the place of each cell's text among those that are known; -1 if it is none of them."""
+    codes, different = pd.factorize(texts(column))
+    found = pd.Index(list(known), dtype="object").get_indexer(pd.Index(list(different)))
+    return np.append(found, -1)[codes].astype(np.int64)  # the code of a missing cell is -1
+
+
+def count_different(column: pd.Series[Any]) -> int:
+    """Return how many different cells there are, without the missing ones."""
+    plain = is_numeric(column) or types.is_bool_dtype(column.dtype)
+    return int((column if plain else texts(column)).nunique())
+
+
 def numbers(column: pd.Series[Any]) -> Numbers:
     """Return the cells as numbers.
 
@@ -68,10 +108,10 @@ def numbers(column: pd.Series[Any]) -> Numbers:
     else:
         parsed = pd.to_numeric(texts(column), errors="coerce")
         values = parsed.to_numpy(dtype="float64", na_value=np.nan)
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
+    infinite = np.isinf(values)
+    if infinite.any():
         raise DataError(
-            f"{len(infinite)} cells are infinite, the first in data row {infinite[0] + 1}",
+            f"infinite numbers, {first_of(column, infinite)}",
             where=f"column {column.name!r}",
             hint="Correct them or leave them empty: an empty cell counts as missing.",
         )

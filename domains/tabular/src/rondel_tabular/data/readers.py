@@ -1,21 +1,29 @@
-"""Tables from files: CSV, TSV and parquet, each refused with a reason where it is damaged."""
+"""Tables from files, by the suffix of their names."""
 
 from __future__ import annotations
 
-import csv
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 
 from rondel.errors import DataError
+from rondel_tabular.data.arrow_file import read_arrow, read_feather, read_parquet
+from rondel_tabular.data.csv_file import read_csv
+from rondel_tabular.data.frames import checked
+from rondel_tabular.data.json_lines_file import read_json_lines
 
-DELIMITERS = ",;\t|"
-NOT_THERE = ("?",)
-"""Cells that mean 'missing' beside the empty ones and those that pandas knows (NA, null ...)."""
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+    ".feather": read_feather,
+    ".arrow": read_arrow,
+    ".jsonl": read_json_lines,
+}
+"""Readers by suffix."""
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -24,6 +32,17 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         DataError: The file is missing, unreadable, empty, damaged or of an unknown type.
     """
+    reader = reader_of(path)
+    with refusing_absence(path):
+        return checked(reader(path), where=str(path))
+
+
+def reader_of(path: Path) -> Callable[[Path], pd.DataFrame]:
+    """Return what reads files of the type of a path.
+
+    Raises:
+        DataError: Nothing does.
+    """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -31,12 +50,22 @@ def read_table(path: Path) -> pd.DataFrame:
             where=str(path),
             hint=f"Give one of {', '.join(READERS)}.",
         )
+    return reader
+
+
+@contextmanager
+def refusing_absence(path: Path) -> Iterator[None]:
+    """Say what can be done about a file that cannot be opened, or has nothing in it.
+
+    Raises:
+        DataError: It is missing, empty or unreadable.
+    """
     try:
         if path.stat().st_size == 0:
             raise DataError(
                 "the file is empty", where=str(path), hint="Export it again, with a header line."
             )
-        return checked(reader(path), where=str(path))
+        yield
     except FileNotFoundError as error:
         raise DataError(
             "there is no such file", where=str(path), hint=nearby_files(path)
@@ -49,39 +78,6 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from error
 
 
-def checked(frame: pd.DataFrame, *, where: str) -> pd.DataFrame:
-    """Return a table with text for column names and a plain index, after checking both.
-
-    Raises:
-        DataError: It has no columns or no rows, or a column name twice.
-    """
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    refuse_twins(frame.columns, where=where)
-    if not len(frame.columns) or not len(frame):
-        lacks = "rows below its header" if len(frame.columns) else "columns"
-        raise DataError(
-            f"the table has no {lacks}", where=where, hint="Look at how it was exported."
-        )
-    return frame.reset_index(drop=True)
-
-
-def refuse_twins(names: Iterable[str], *, where: str) -> None:
-    """Refuse a column name that occurs twice.
-
-    Raises:
-        DataError: One does.
-    """
-    twins = [name for name, count in Counter(names).items() if count > 1 and name]
-    if twins:
-        raise DataError(
-            f"{len(twins)} column names occur twice, the first is {twins[0]!r}"
-            if len(twins) > 1
-            else f"the column name {twins[0]!r} occurs twice",
-            where=where,
-            hint="Give every column a name of its own.",
-        )
-
-
 def nearby_files(path: Path) -> str:
     """Name tables that lie where a missing one was looked for."""
     try:
@@ -91,89 +87,3 @@ def nearby_files(path: Path) -> str:
     if not found:
         return "Check the path."
     return f"The folder has {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}."
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a UTF-8 text file with a header line, its cells separated by , ; | or tab."""
-    try:
-        header, delimiter = read_header(path)
-        refuse_twins(header, where=str(path))
-        with warnings.catch_warnings():
-            # pandas only warns, and drops cells, if every row has more of them than the header
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                path,
-                sep=delimiter,
-                encoding="utf-8-sig",
-                index_col=False,
-                low_memory=False,
-                na_values=list(NOT_THERE),
-                skipinitialspace=True,
-            )
-    except UnicodeDecodeError as error:
-        refuse_encoding(path, error)
-    except pd.errors.ParserWarning as error:
-        raise DataError(
-            f"the rows have more cells than the {len(header)} of the header",
-            where=f"{path}, line 2",
-            hint="Name every column in the first line, or quote cells that hold the delimiter.",
-        ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        refuse_rows(path, error)
-
-
-def read_header(path: Path) -> tuple[list[str], str]:
-    """Return the cells of the first line and the delimiter that gives the most of them."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        first = next((line for line in lines if line.strip()), "")
-    splits = {mark: next(csv.reader([first], delimiter=mark), []) for mark in DELIMITERS}
-    delimiter = max(splits, key=lambda mark: len(splits[mark]))
-    return [cell.strip() for cell in splits[delimiter]], delimiter
-
-
-def refuse_encoding(path: Path, error: UnicodeDecodeError) -> NoReturn:
-    """Say in which line a file stops being UTF-8."""
-    number = 1
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):  # noqa: B007 - the number is the result
-            if "\N{REPLACEMENT CHARACTER}" in line.decode("utf-8", "replace"):
-                break
-    byte = error.object[error.start]
-    raise DataError(
-        f"is not UTF-8 text (byte 0x{byte:02x})",
-        where=f"{path}, line {number}",
-        hint="Save it as UTF-8, or as parquet.",
-    ) from error
-
-
-def refuse_rows(path: Path, error: Exception) -> NoReturn:
-    """Say which row of a text file cannot be split into cells."""
-    reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-    raise DataError(
-        f"cannot be split into rows and cells: {reason}",
-        where=str(path),
-        hint="A row has more cells than the header, or a quote is not closed.",
-    ) from error
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a parquet file."""
-    import pyarrow
-
-    try:
-        return pd.read_parquet(path)
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise DataError(
-            f"is no parquet file: {str(error).splitlines()[0]}",
-            where=str(path),
-            hint="Write it again, or check that the copy is complete.",
-        ) from error
-
-
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-    ".pq": read_parquet,
-}
-"""Readers by suffix."""

@@ -12,11 +12,12 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pandas.api import types
 from torch import Tensor
 
 from rondel.errors import ConfigError, DataError
-from rondel_tabular.config import Task
+from rondel_tabular.config import HeadName, Task
 from rondel_tabular.data import cells
 from rondel_tabular.data.nearest import nearest
 
@@ -36,6 +37,10 @@ class Target:
         labels: Of a classification: the classes, in the order of the logits.
         mean: Of a regression: what prediction 0 stands for.
         scale: Of a regression: the target's standard deviation.
+        head: What a network says of it.
+        quantiles: Of the head 'quantiles', ascending.
+        gaps: Whether rows may have none, as with several targets.
+        temperature: Of a classification: what logits are divided by, so that probabilities are met.
     """
 
     name: str
@@ -43,36 +48,80 @@ class Target:
     labels: tuple[Label, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    head: Literal["classes"] | HeadName = "point"
+    quantiles: tuple[float, ...] = ()
+    gaps: bool = False
+    temperature: float = 1.0
 
     @property
     def outputs(self) -> int:
         """How many outputs a network needs."""
-        return len(self.labels) or 1
+        sizes = {"classes": len(self.labels), "quantiles": len(self.quantiles), "gaussian": 2}
+        return sizes.get(self.head, 1)
 
     @classmethod
-    def fit(cls, column: pd.Series[Any], task: Task) -> Self:
-        """Learn the classes, or mean and scale, from the training rows."""
+    def fit(
+        cls,
+        column: pd.Series[Any],
+        task: Task,
+        *,
+        head: HeadName = "point",
+        quantiles: tuple[float, ...] = (),
+        gaps: bool = False,
+    ) -> Self:
+        """Learn the classes, or mean and scale, from the cells of the training rows."""
+        name = str(column.name)
         if task == "classification":
-            return cls(str(column.name), task, labels=labels_of(column))
+            return cls(name, task, labels=labels_of(column), head="classes", gaps=gaps)
         values = cells.numbers(column)
-        scale = float(values.std())
-        return cls(str(column.name), task, mean=float(values.mean()), scale=scale or 1.0)
+        present = values[~np.isnan(values)]
+        return cls(
+            name,
+            task,
+            mean=float(present.mean()),
+            scale=float(present.std()) or 1.0,
+            head=head,
+            quantiles=quantiles if head == "quantiles" else (),
+            gaps=gaps,
+        )
 
     def encode(self, column: pd.Series[Any], *, where: str) -> Tensor:
-        """Return class indices (N,) int64, or standardised values (N,) float32.
+        """Return class indices or standardised values, (N,) float32; NaN where there is none.
 
         Raises:
-            DataError: A cell is empty, no number, or a class that was not there in training.
+            DataError: A cell is empty and may not be, no number, or a class that was not there in
+                training.
         """
+        empty = cells.missing(column)
+        if not self.gaps:
+            refuse(empty, column, where=where, why="is empty")
         if self.task == "regression":
             values = cells.numbers(column)
-            refuse(np.isnan(values), column, where=where, why="is no number")
+            refuse(np.isnan(values) & ~empty, column, where=where, why="is no number")
             return torch.from_numpy(((values - self.mean) / self.scale).astype("float32"))
-        known = pd.Index([str(label) for label in self.labels], dtype="object")
-        codes = known.get_indexer(pd.Index(cells.texts(column).astype("object")))
+        codes = self.codes(column)
         listed = ", ".join(str(label) for label in self.labels[:8])
-        refuse(codes < 0, column, where=where, why=f"is none of the classes {listed}")
-        return torch.from_numpy(codes.astype("int64"))
+        refuse((codes < 0) & ~empty, column, where=where, why=f"is none of the classes {listed}")
+        return torch.from_numpy(np.where(empty, np.nan, codes).astype("float32"))
+
+    def codes(self, column: pd.Series[Any]) -> NDArray[np.int64]:
+        """Return the class of each cell, (N,); -1 where it is empty or none of them."""
+        return cells.places(column, [str(label) for label in self.labels])
+
+    def point(self, outputs: Tensor) -> Tensor:  # (N, O) -> (N,)
+        """Return one standardised number for each row: mean, or the quantile nearest the median."""
+        if self.head != "quantiles":
+            return outputs[:, 0]
+        distances = [abs(quantile - 0.5) for quantile in self.quantiles]
+        return outputs[:, distances.index(min(distances))]
+
+    def probabilities(self, outputs: Tensor) -> Tensor:  # (N, C) -> (N, C)
+        """Return the probability of each class, after the temperature, as float64."""
+        return (outputs.double() / self.temperature).softmax(1)
+
+    def in_unit(self, standardised: Tensor) -> Tensor:
+        """Return standardised numbers in the unit of the target, as float64."""
+        return standardised.double() * self.scale + self.mean
 
     def to_facts(self) -> dict[str, Any]:
         """Describe the target as plain values; `from_facts` reads it."""
@@ -81,7 +130,8 @@ class Target:
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
         """Read what `to_facts` wrote."""
-        return cls(**{**facts, "labels": tuple(facts["labels"])})
+        lists = {name: tuple(facts[name]) for name in ("labels", "quantiles")}
+        return cls(**{**facts, **lists})
 
 
 def target_column(frame: pd.DataFrame, name: str | None, *, where: str) -> str:
@@ -129,7 +179,7 @@ def settle_task(column: pd.Series[Any], wanted: Task | Literal["auto"], *, where
         DataError: It is the same in every row, has too many classes, or is no number.
     """
     task = guess_task(column) if wanted == "auto" else wanted
-    different = cells.texts(column).nunique()
+    different = cells.count_different(column)
     if different < 2:
         raise DataError(
             f"the target {str(column.name)!r} is {str(column.iloc[0])!r} in every row: nothing can "
@@ -149,17 +199,16 @@ def settle_task(column: pd.Series[Any], wanted: Task | Literal["auto"], *, where
     return task
 
 
-def refuse(bad: np.ndarray[Any, Any], column: pd.Series[Any], *, where: str, why: str) -> None:
+def refuse(bad: cells.Flags, column: pd.Series[Any], *, where: str, why: str) -> None:
     """Refuse a target that is bad in some rows.
 
     Raises:
         DataError: ``bad`` is true for at least one row.
     """
     if bad.any():
-        first = int(np.flatnonzero(bad)[0])
+        count = cells.how_many(int(bad.sum()), "row", "rows")
         raise DataError(
-            f"the target {str(column.name)!r} {why} in {int(bad.sum())} rows, the first is data "
-            f"row {first + 1} with {str(column.iloc[first])!r}",
+            f"the target {str(column.name)!r} {why} in {count}, {cells.first_of(column, bad)}",
             where=where,
             hint="Correct these rows or leave them out.",
         )
@@ -167,7 +216,7 @@ def refuse(bad: np.ndarray[Any, Any], column: pd.Series[Any], *, where: str, why
 
 def labels_of(column: pd.Series[Any]) -> tuple[Label, ...]:
     """Return the classes in their natural order, in the type that they were stored in."""
-    different = list(cells.texts(column).unique())
+    different = list(cells.texts(column).dropna().unique())
     if types.is_bool_dtype(column.dtype):
         return tuple(sorted(word == "True" for word in different))
     if cells.is_numeric(column):

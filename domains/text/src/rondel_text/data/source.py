@@ -14,7 +14,7 @@ import numpy as np
 from rondel import DataManifest
 from rondel.data_manifest import hash_arrays
 from rondel.errors import ConfigError, DataError
-from rondel_text.config import DATASETS, TASKS, DatasetName, TaskName, TextConfig
+from rondel_text.config import TASKS, TaskName, TextConfig, dataset_of
 from rondel_text.data.columns import Columns, cells, name_of, number_of
 from rondel_text.data.faults import Fault, Policy, sound
 from rondel_text.data.questions import ANSWERS, CONTEXT, QUESTION
@@ -85,25 +85,6 @@ def check_sides(data: Path, train: int, valid: int, *, whole: int) -> None:
 def read(config: TextConfig, path: Path) -> Rows:
     """Read a file or folder as the config says."""
     return read_rows(path, format=config.format, documents=config.documents)
-
-
-def dataset_of(config: TextConfig) -> DatasetName:
-    """Return the embedded set of a config without data.
-
-    Raises:
-        ConfigError: No embedded set has the task.
-    """
-    if config.dataset != "auto":
-        return config.dataset
-    if config.task == "auto":
-        return "docstrings"
-    if config.task not in DATASETS:
-        raise ConfigError(
-            f"no embedded set has the task {config.task!r}",
-            where="task",
-            hint=f"Name data of your own, or choose one of {', '.join(DATASETS)}.",
-        )
-    return DATASETS[config.task]
 
 
 def divided(rows: Rows, held_out: float, *, column: str) -> tuple[Rows, Rows]:

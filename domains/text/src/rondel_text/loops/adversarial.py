@@ -15,12 +15,14 @@ from torch.func import functional_call
 
 from rondel import Loss, Run, keyed
 from rondel.errors import ConfigError
-from rondel_text.config import AdversaryConfig, TextConfig
+from rondel_text.config import TextConfig
 from rondel_text.data.batch import IGNORED, Texts
+from rondel_text.loop_config import AdversaryConfig
 from rondel_text.loops.material import Material
 from rondel_text.loops.text_loop import TextLoop
 from rondel_text.models.perturbation import embedded, is_reachable, perturbed
 from rondel_text.models.text_model import TextModel
+from rondel_text.tasks.task import answering
 
 SIZES: Mapping[str, float | None] = {"fgm": 1.0, "awp": 0.01, "r_drop": None}
 """Default of ``adversary.size``; None where there is none."""
@@ -125,11 +127,6 @@ def direction(gradient: Tensor) -> Tensor:
     """Return a gradient with norm 1, or zeros of one that is zero or has overflowed in fp16."""
     norm = gradient.norm().clamp(min=torch.finfo(gradient.dtype).tiny)
     return torch.nan_to_num(gradient / norm, nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def answering(logits: Tensor) -> TextModel:
-    """Return what a task takes for a model that gives these logits."""
-    return cast(TextModel, lambda _: logits)
 
 
 # -- how far two answers are apart -----------------------------------------------------------------

@@ -31,12 +31,12 @@ from rondel_text.distillation import (
     matching_of,
     setting_of,
 )
-from rondel_text.loops.adversarial import answering
 from rondel_text.loops.material import Material
 from rondel_text.loops.text_loop import TextLoop
 from rondel_text.models.catalogue import make_model
 from rondel_text.models.text_model import TextModel
 from rondel_text.soft_targets import DISTANT, SOFTENED
+from rondel_text.tasks.task import answering
 from rondel_text.teacher import load_teacher, names_of
 
 if TYPE_CHECKING:

@@ -101,7 +101,8 @@ class Multitask(TextLoop):
         """Say what was made of the data of each task, and what is to be beaten."""
         for (name, lesson), part in zip(self.lessons.items(), self.batcher.parts, strict=True):
             run.say(f"Task {name!r}, {part.batches:,} batches in a pass:")
-            lesson.introduce(run)
+            lesson.describe(run)
+            lesson.compare(run)
         if self.model.adapters:
             run.say(f"{self.model.adapters}.")
 

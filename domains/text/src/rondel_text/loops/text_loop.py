@@ -67,12 +67,21 @@ class TextLoop(Loop):
         return faster
 
     def introduce(self, run: Run) -> None:
-        """Say what was made of the data, and what is to be beaten."""
+        """Say what was made of the data, how long it is learnt, and what is to be beaten."""
+        size, epochs = self.material.train.size, self.config.epochs
+        updates = self.material.training.planned(1).updates
+        self.describe(run)
+        run.say(f"{size}: {counted(epochs, 'epoch')} of {counted(updates, 'update')}.")
+        self.compare(run)
+
+    def describe(self, run: Run) -> None:
+        """Say what was made of the data."""
         material = self.material
         cut = int((material.train.encoded.cut > 0).sum())
+        computed = f"; computed {self.model.reading}" if self.model.reading else ""
         run.say(
-            f"{self.task.kind} on {material.train.size}, evaluated on {material.valid.size}; "
-            f"computed {self.model.reading}."
+            f"{self.task.kind} on {material.train.size}, evaluated on {material.valid.size}"
+            f"{computed}."
         )
         if self.model.adapters:
             run.say(f"{self.model.adapters}.")
@@ -83,7 +92,10 @@ class TextLoop(Loop):
             )
         for note in (*material.notes, *material.remarks):
             run.say(note)
-        for baseline in material.baselines:
+
+    def compare(self, run: Run) -> None:
+        """Say what is to be beaten."""
+        for baseline in self.material.baselines:
             value = baseline.values.get(self.watch.metric) if self.watch else None
             if value is not None and self.watch:
                 run.say(f"To be beaten: {baseline.name}, {self.watch.metric} {value:.4g}.")
@@ -105,3 +117,8 @@ class TextLoop(Loop):
             task=self.task,
             data=self.data,
         )
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

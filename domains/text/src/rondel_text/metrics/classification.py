@@ -31,10 +31,10 @@ class ClassScores(ConfusionMatrix):
         super().__init__(classes + 1)
         self._background = background
 
-    def update(self, logits: Tensor, labels: Tensor) -> Self:
-        """Add a batch: ``logits`` (N, C), ``labels`` (N,) class indices."""
+    def update(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Self:
+        """Add a batch: ``logits`` (N, C), ``labels`` (N,) class indices, ``weights`` (N,)."""
         check_columns(logits, self.classes - 1)
-        return super().update(predicted_classes(logits), labels)
+        return super().update(predicted_classes(logits), labels, weights)
 
     def compute(self) -> dict[str, float]:
         """Return accuracy, macro_f1 over the classes that occur, mcc, and perhaps micro_f1.

@@ -1,7 +1,8 @@
 """A language model of bytes: what comes next, given all that came before.
 
 Besides the byte itself, the network is told the last 2, 3, ... bytes as hashed vectors: it need not
-learn to spell before it learns to read, which takes most of the time otherwise. Its memory is a
+learn to spell before it learns to read, which takes most of the time otherwise; and it is told what
+followed when they stood there before. Its memory is a
 running mean of which every gate depends on the text alone (Bradbury et al., 2017; Lei et al.,
 2018), so that all matrices are multiplied for all bytes at once.
 
@@ -10,22 +11,20 @@ Letters: B texts, L bytes of the longest, D width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-BYTES = 256
-START = 256
-"""Stands before the first byte of a text."""
-MULTIPLIER = 0x9E3779B1  # Knuth's: 2 to the 32 over the golden ratio, odd
+from rondel_text.models.recall import BYTES, MULTIPLIER, SIZES, START, Recall
 
 
 class State(NamedTuple):
     """What a text has left behind, to go on reading it."""
 
     memory: Tensor  # (layers, B, D)
-    before: Tensor  # (B, longest - 1) int64, its last bytes
+    before: Tensor  # (B, T) int64, its bytes, behind as many of `START` as are looked back at
 
 
 class History(nn.Module):
@@ -101,6 +100,7 @@ class ByteModel(nn.Module):
         layers: Number of recurrent layers.
         longest: Bytes that are looked up at once; 1 for no groups.
         buckets: Numbers that the groups of each length are hashed into.
+        recalled: How many of the latest bytes have to be the same for what followed to be recalled.
         dropout: Chance of each value before and behind the recurrent layers to be left out in
             training.
     """
@@ -112,10 +112,12 @@ class ByteModel(nn.Module):
         layers: int = 1,
         longest: int = 6,
         buckets: int = 1 << 13,
+        recalled: Sequence[int] = SIZES,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.history = History(width, longest=longest, buckets=buckets)
+        self.recall = Recall(width, recalled)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(Memory(width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
@@ -132,14 +134,16 @@ class ByteModel(nn.Module):
             state: Of the part before; None at the start of a text.
         """
         state = state or self.start(tokens)
-        read = self.dropout(self.history(tokens, state.before))
+        seen = torch.cat((state.before, tokens), 1)
+        latest = state.before[:, state.before.shape[1] - self.history.longest + 1 :]
+        told = self.history(tokens, latest) + self.recall(seen, tokens.shape[1])
+        read = self.dropout(told)
         memories = []
         for layer, before in zip(self.layers, state.memory, strict=True):
             read, memory = layer(read, before)
             memories.append(memory)
         logits: Tensor = self.output(self.dropout(self.norm(read)))
-        seen = torch.cat((state.before, tokens), 1)
-        return logits, State(torch.stack(memories), seen[:, tokens.shape[1] :])
+        return logits, State(torch.stack(memories), seen)
 
     def start(self, tokens: Tensor) -> State:
         """Return the state before anything was read."""

@@ -22,7 +22,6 @@ class SmallModel(TextModel):
     """
 
     kind: str
-    reading = "padded"
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -126,7 +125,7 @@ class ByteLanguage(SmallModel):
         """Return the output, the recurrent layers, then the vectors of bytes."""
         network = self.network
         layers = [[layer] for layer in reversed(network.layers)]
-        return [[network.output, network.norm], *layers, [network.history]]
+        return [[network.output, network.norm], *layers, [network.history, network.recall]]
 
 
 SMALL: Mapping[str, type[SmallModel]] = {

@@ -18,7 +18,7 @@ class TextModel(nn.Module):
     """A network that reads `Texts`.
 
     Attributes:
-        reading: How it is computed, for the user.
+        reading: How it is computed, for the user, if there are several ways.
         adapters: What of it is trained, for the user, if that is adapters and the head.
     """
 

@@ -8,7 +8,6 @@ from functools import partial
 
 from rondel import Baseline, DataManifest
 from rondel.errors import ConfigError
-from rondel.session import warn
 from rondel_text.config import TextConfig
 from rondel_text.data.cache import Cache, Draft, Entry, cache_in, key_of
 from rondel_text.data.faults import Tally, sound
@@ -16,6 +15,7 @@ from rondel_text.data.rows import Rows
 from rondel_text.data.stored import ENCODING, read, write
 from rondel_text.data.text_set import TextSet
 from rondel_text.loops.material import Material
+from rondel_text.streaming.notice import notice
 from rondel_text.streaming.origin import Origin
 from rondel_text.streaming.survey import SAMPLE_CHARACTERS, Survey, check_streamed, survey
 from rondel_text.tasks import Causal, Task
@@ -102,7 +102,7 @@ def encode(origin: Origin, found: Survey, task: Task, tokenizer: Tokenizer, draf
         DataError: A label to evaluate on was never learnt, and the policy is to stop.
     """
     policy = origin.config.bad_rows
-    warn(f"{found.manifest.name} is encoded into {draft.folder.parent} ...")
+    notice(f"{found.manifest.name} is encoded into {draft.folder.parent} ...")
     learnt, valid = Tally(), Tally()
     for file, *sides in origin.divided(found.overview):
         for rows, name, tally in zip(sides, ("train", "valid"), (learnt, valid), strict=True):

@@ -9,7 +9,6 @@ from typing import Any
 
 from rondel import DataManifest
 from rondel.errors import ConfigError
-from rondel.session import warn
 from rondel_text.data.cache import Cache, Draft, key_of
 from rondel_text.data.chunks import Sample
 from rondel_text.data.columns import Columns
@@ -17,6 +16,7 @@ from rondel_text.data.faults import Tally
 from rondel_text.data.rows import Rows
 from rondel_text.data.source import check_sides, columns_of, share_of, task_of_rows
 from rondel_text.streaming.learners import learner_of
+from rondel_text.streaming.notice import notice
 from rondel_text.streaming.origin import Origin, Overview, overview_of
 from rondel_text.tasks import TASKS, Task, task_of
 
@@ -77,7 +77,7 @@ def survey(origin: Origin, cache: Cache) -> Survey:
 
 def explore(origin: Origin, stamps: list[Any], draft: Draft) -> None:
     """Read data twice, and write down what is to be known of it."""
-    warn(f"{origin.path.name} is read for its columns, labels and faults ...")
+    notice(f"{origin.path.name} is read for its columns, labels and faults ...")
     overview, example = overview_of(origin)
     kind = task_of_rows(origin.config, example)
     check_streamed(kind)

@@ -6,13 +6,12 @@ Letters: B windows, N windows of a set.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from torch import Tensor
 
 from rondel import Baseline, Loss, Metric, Watch
-from rondel.errors import ConfigError, DataError
+from rondel.errors import DataError
 from rondel.metric import MeanMetric, merged
 from rondel_text.baselines import first_words, nearest_sentences
 from rondel_text.config import TextConfig
@@ -26,30 +25,12 @@ from rondel_text.data.text_set import TextSet
 from rondel_text.metrics.spans import BestSpans, Candidate
 from rondel_text.models.text_model import TextModel
 from rondel_text.tasks import sequence
+from rondel_text.tasks.answer_rules import Rules, check_windows
 from rondel_text.tasks.spans import candidates, span_logits, span_losses
 from rondel_text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from rondel_text.tokenizers.subwords import SubwordTokenizer
-
-
-SHORTEST = 16
-"""Tokens of a window that a question and some of its context fit into."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What may be an answer.
-
-    Args:
-        longest: Most tokens of a span.
-        threshold: What a span must score above 'no answer'; None where every question has one.
-        overlap: Tokens that a window repeats from the one before; None takes a third.
-    """
-
-    longest: int = 30
-    threshold: float | None = None
-    overlap: int | None = None
 
 
 class SpanScores:
@@ -245,28 +226,6 @@ class Answers:
         """Make the task again."""
         rules, unanswerable = Rules(**facts["rules"]), facts["unanswerable"]
         return cls(Columns(**facts["columns"]), rules, unanswerable=unanswerable)
-
-
-def check_windows(longest: int, overlap: int | None) -> None:
-    """Refuse windows that cannot hold a question and some of its context that is new.
-
-    Raises:
-        ConfigError: Names the key.
-    """
-    if longest < SHORTEST:
-        raise ConfigError(
-            f"windows of {longest} tokens cannot hold a question and some of its context",
-            where="max_length",
-            hint=f"Set it to {SHORTEST} or more; 384 is usual.",
-        )
-    # a question may take half of what marks leave
-    if overlap is not None and overlap >= (longest - 3) // 2:
-        raise ConfigError(
-            f"windows of {longest} tokens, half of them for a question, that repeat {overlap} may "
-            "tell nothing new",
-            where="context",
-            hint="Lower it to a third of max_length or less.",
-        )
 
 
 def told(spans: BestSpans, row: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rondel_text.data.ragged import Ragged
-from rondel_text.models.recurrent import START
+from rondel_text.models.recall import START
 from rondel_text.tokenizers.tokenizer import Encoded, refuse
 
 
