@@ -36,4 +36,6 @@ def gathered(config: TabularConfig, data: Any = None) -> tuple[Dataset, DataMani
     dataset = prepare(source, config)
     del source  # it takes as much as all that was made of it
     release_unused()
-    return examined(dataset, config), manifest
+    dataset = examined(dataset, config)
+    release_unused()
+    return dataset, manifest

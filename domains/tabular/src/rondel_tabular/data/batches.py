@@ -32,8 +32,10 @@ class OwnRows:
     def plan(self, size: int, generator: torch.Generator | None) -> Sequence[Tensor]:
         """Return the batches of a pass as row indices (B, k)."""
         if not self.rows:
-            orders = [order(size, generator) for _ in range(self.members)]
-            return cut(torch.stack(orders, dim=1), self.batch_size)
+            found = torch.empty(size, self.members, dtype=torch.int64)
+            for member in found.T:
+                member[:] = order(size, generator)
+            return cut(found, self.batch_size)
         longest = max(map(len, self.rows))
         orders = []
         for rows in self.rows:
