@@ -17,6 +17,7 @@ from rondel import Run, keyed
 from rondel.batcher import FixedSize
 from rondel.errors import ConfigError, DataError, DirectoryError
 from rondel_tabular.bundle import TabularBundle
+from rondel_tabular.data import leaks
 from rondel_tabular.data.batches import OwnRows
 from rondel_tabular.inspection import inspect
 from rondel_tabular.streaming import cache, chunks, table
@@ -140,7 +141,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     make: Make, frame: pd.DataFrame, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(frame)
-    plain = table.suspicions
+    plain = leaks.suspicions
 
     def written(*args: Any) -> Any:
         path.write_text(path.read_text() + "x")
