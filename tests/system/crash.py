@@ -77,7 +77,14 @@ def programs(folder: Path) -> dict[str, Program]:
     found = {
         "example": Program.of_domain("example", "epochs=4", "run.log_every=3", OFTEN),
         "tabular": Program.of_domain(
-            "tabular", "epochs=3", "network.widths=[16,16]", "ema=0.9", "run.log_every=3", OFTEN
+            "tabular",
+            "epochs=3",
+            "network.width=16",
+            "network.number_width=2",
+            "network.members=2",
+            "ema=0.9",
+            "run.log_every=3",
+            OFTEN,
         ),
         "gan": Program.of_domain(
             "gan", f"data={images}", "epochs=3", "run.log_every=3", *quick, OFTEN
