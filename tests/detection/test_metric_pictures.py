@@ -14,7 +14,8 @@ from PIL import Image
 
 import rondel.report
 from rondel.errors import UsageError
-from rondel_detection.metrics import figure, pictures
+from rondel.report import figure
+from rondel_detection.metrics import pictures
 from rondel_detection.metrics.coco import Evaluation, evaluate
 from rondel_detection.metrics.columns import Detections, GroundTruth
 from rondel_detection.metrics.confusion import Confusion, confusion_of

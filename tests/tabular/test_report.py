@@ -22,15 +22,16 @@ from sklearn import metrics as oracle
 import rondel
 from rondel import Section, keyed
 from rondel.config import parse_overrides, resolve
+from rondel.report.confusion import confusion_png
+from rondel.report.figure import WIDTH, label_of
 from rondel.session import slug
 from rondel_tabular.build import build
 from rondel_tabular.calibration import Reliability
 from rondel_tabular.config import TabularConfig
 from rondel_tabular.ranking import Ranking
-from rondel_tabular.report.class_pictures import confusion_png, reliability_png
+from rondel_tabular.report.class_pictures import reliability_png
 from rondel_tabular.report.classes import threshold_rows
 from rondel_tabular.report.explanation import explain
-from rondel_tabular.report.figure import WIDTH, label_of
 from rondel_tabular.report.pictures import bars_png, correlation_png, histogram_png, truth_png
 
 Make = Callable[..., Any]

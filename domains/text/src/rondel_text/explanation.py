@@ -10,6 +10,7 @@ import torch
 
 from rondel import Run, Section, Table
 from rondel.metric import merged
+from rondel.report.confusion import confusion_png
 from rondel_text.data.columns import cells
 from rondel_text.data.labels import Labels
 from rondel_text.data.passages import places_of
@@ -17,7 +18,7 @@ from rondel_text.loops.material import Material
 from rondel_text.metrics.answers import AnswerScores
 from rondel_text.metrics.spans import BestSpans
 from rondel_text.models.text_model import TextModel
-from rondel_text.pictures import confusion_picture, lengths_picture
+from rondel_text.pictures import lengths_picture
 from rondel_text.tasks import Classification
 from rondel_text.tasks.answers import SpanScores
 from rondel_text.tasks.task import Scores
@@ -72,8 +73,8 @@ def classes(
         start += len(best)
     yield class_section(matrix, task.labels)
     if count <= 40:
-        picture = confusion_picture(matrix, task.labels.names)
-        yield Section("Confusions", text="Rows are true, columns predicted.", picture=picture)
+        picture = confusion_png(matrix.numpy(), task.labels.names)
+        yield Section("Confusions", picture=picture)
     yield mistakes_section(material, task, sorted(mistakes, reverse=True)[:EXAMPLES])
 
 

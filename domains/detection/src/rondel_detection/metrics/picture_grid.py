@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from rondel.errors import UsageError
 from rondel.report.drawing import drawing_library
+from rondel.report.figure import INK, INK_2, PAPER, label_of, small_png
 from rondel_detection.data.table import Floats
 from rondel_detection.metrics.coco import evaluate
 from rondel_detection.metrics.columns import Detections, GroundTruth
-from rondel_detection.metrics.figure import INK, INK_2, PAPER, label_of, small_png
 from rondel_detection.metrics.outcome import outcome_of
 from rondel_detection.metrics.parameters import AreaRange, Parameters
 

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rondel_detection.data.table import Floats, Integers
-from rondel_detection.metrics.confusion import Confusion
-from rondel_detection.metrics.curves import Curves
-from rondel_detection.metrics.error_types import Errors, ErrorType
-from rondel_detection.metrics.figure import (
+from rondel.report.figure import (
+    BLUES,
     INK,
     INK_2,
     INK_3,
@@ -21,11 +18,17 @@ from rondel_detection.metrics.figure import (
     PAPER,
     SERIES,
     add_axes,
-    add_title,
+    add_legend_beside,
+    colours,
+    dress,
     label_of,
     new_figure,
     to_png,
 )
+from rondel_detection.data.table import Floats, Integers
+from rondel_detection.metrics.confusion import Confusion
+from rondel_detection.metrics.curves import Curves
+from rondel_detection.metrics.error_types import Errors, ErrorType
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,15 +110,9 @@ def _plot(
 def _finish(axes: Axes, title: str, legend: str) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel("recall", color=INK_2, fontsize=11.5)
-    axes.grid(axis="y", color=LINE, linewidth=0.8)
-    add_title(axes, f"{title}: precision over recall")
+    dress(axes, f"{title}: precision over recall", x="recall")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(1.02, 1.02), frameon=False, fontsize=11,
-            labelcolor=INK_2, title=legend, title_fontproperties={"size": 11},
-            alignment="left", handlelength=1.4, labelspacing=0.5,
-        )  # fmt: skip
+        add_legend_beside(axes, title=legend)
     else:
         axes.text(0.5, 0.5, "nothing to be found", color=INK_3, ha="center", fontsize=12)
 
@@ -170,12 +167,9 @@ def condensed(confusion: Confusion, names: Sequence[str]) -> tuple[Confusion, li
 
 
 def _matrix(axes: Axes, confusion: Confusion, shown: Sequence[str], font: float) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    colours = LinearSegmentedColormap.from_list("rondel", [PAPER, "#9db8de", SERIES[0], "#14305c"])
     size = len(confusion.counts)
     # the root lets shares of a hundredth be seen beside the diagonal
-    axes.imshow(np.sqrt(_shares(confusion)), cmap=colours, vmin=0.0, vmax=1.0)
+    axes.imshow(np.sqrt(_shares(confusion)), cmap=colours(BLUES), vmin=0.0, vmax=1.0)
     axes.set_xticks(range(size), shown, rotation=90, fontsize=font)
     axes.set_yticks(range(size), shown, fontsize=font)
     axes.tick_params(pad=3)
@@ -186,7 +180,8 @@ def _matrix(axes: Axes, confusion: Confusion, shown: Sequence[str], font: float)
     axes.axhline(size - 1.5, color=INK_3, linewidth=1.0)
     axes.axvline(size - 1.5, color=INK_3, linewidth=1.0)
     axes.spines["bottom"].set_visible(False)
-    add_title(axes, f"True by predicted, score \N{GREATER-THAN OR EQUAL TO} {confusion.score:.2f}")
+    title = f"True by predicted, score \N{GREATER-THAN OR EQUAL TO} {confusion.score:.2f}"
+    dress(axes, title, grid=None)
 
 
 def _shares(confusion: Confusion) -> Floats:
@@ -279,9 +274,6 @@ def error_types_png(errors: Errors) -> bytes:
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlim(0, widest * 1.1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
-    axes.grid(axis="x", color=LINE, linewidth=0.8)
-    axes.set_xlabel("points of AP lost", color=INK_2, fontsize=11.5)
-    add_title(
-        axes, f"What mistakes cost: AP at IoU {errors.iou:g} is {_number(errors.average_precision)}"
-    )
+    title = f"What mistakes cost: AP at IoU {errors.iou:g} is {_number(errors.average_precision)}"
+    dress(axes, title, x="points of AP lost", grid="x")
     return to_png(figure)

@@ -5,79 +5,28 @@ Shapes: C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rondel.report.wording import format_number
-from rondel_tabular.calibration import Reliability
-from rondel_tabular.ranking import Ranking
-from rondel_tabular.report.figure import (
-    BLUES,
-    FONT_SIZE_PX,
-    INK,
-    INK_2,
+from rondel.report.figure import (
     INK_3,
-    PAPER,
     SERIES,
     WIDTH,
     add_axes,
     add_legend,
     add_legend_beside,
-    colours,
     dress,
     label_of,
-    margin_of,
     new_figure,
     to_png,
 )
+from rondel_tabular.calibration import Reliability
+from rondel_tabular.ranking import Ranking
 
 Floats = NDArray[Any]
-
-
-def confusion_png(matrix: Floats, names: Sequence[str]) -> bytes:
-    """Draw what was taken for what, and list the commonest mistakes beside it.
-
-    Args:
-        matrix: (C, C) weights, rows are true.
-        names: C of them.
-    """
-    shown = [label_of(name) for name in names]
-    size, margin = len(shown), margin_of(shown)
-    cell = max(16, min(56, 560 // size))
-    side = cell * size
-    figure = new_figure(int(max(side, 180) + margin + 76))
-    axes = add_axes(figure, margin + 24, 44, side, side)
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1e-12)
-    # the root lets shares of a hundredth be seen beside the diagonal
-    axes.imshow(np.sqrt(shares), cmap=colours(BLUES), vmin=0.0, vmax=1.0)
-    axes.set_xticks(range(size), shown, rotation=90)
-    axes.set_yticks(range(size), shown)
-    axes.spines["bottom"].set_visible(False)
-    dress(axes, "True by predicted, % of the true class", x="predicted", y="true", grid=None)
-    if cell >= 22:
-        for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
-            share = shares[row, column]
-            axes.text(
-                column, row, f"{100 * share:.0f}", ha="center", va="center",
-                fontsize=FONT_SIZE_PX if cell >= 28 else 9, color=PAPER if share > 0.25 else INK,
-            )  # fmt: skip
-    wrong = matrix * (1 - np.eye(size))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:14]
-    mistakes = [divmod(int(place), size) for place in order if wrong.flat[place] > 0]
-    left, down = margin + side + 90, figure.get_size_inches()[1] * 72
-    for line, (true, told) in enumerate([(-1, -1), *mistakes]):
-        text = (
-            "Most often confused"
-            if line == 0
-            else f"{format_number(wrong[true, told])}  {shown[true]} as {shown[told]}"
-        )
-        look: dict[str, Any] = {"weight": "bold", "color": INK} if line == 0 else {"color": INK_2}
-        y = 1 - (56 + 18 * line) / down
-        figure.text(left / WIDTH, y, text, fontsize=FONT_SIZE_PX + (line == 0), **look)
-    return to_png(figure)
 
 
 def ranking_png(rankings: Mapping[str, Ranking]) -> bytes:
@@ -86,7 +35,7 @@ def ranking_png(rankings: Mapping[str, Ranking]) -> bytes:
     Args:
         rankings: By class; each has rows inside and outside.
     """
-    figure = new_figure(400)
+    figure = new_figure(WIDTH, 400)
     roc, curve = add_axes(figure, 64, 44, 300, 300), add_axes(figure, 464, 44, 300, 300)
     for (name, ranking), colour in zip(rankings.items(), SERIES, strict=False):
         look: dict[str, Any] = {"color": colour, "linewidth": 1.8, "clip_on": False}
@@ -120,7 +69,7 @@ def reliability_png(curves: Mapping[str, Reliability]) -> bytes:
     Args:
         curves: By what was done to the probabilities.
     """
-    figure = new_figure(400)
+    figure = new_figure(WIDTH, 400)
     axes, shares = add_axes(figure, 64, 44, 300, 300), add_axes(figure, 464, 44, 540, 300)
     low = min(float(curve.confidence.min()) for curve in curves.values())
     low = min(low, *(float(curve.accuracy.min()) for curve in curves.values()))

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from rondel import Section, Table
+from rondel.report.confusion import confusion_png
 from rondel_tabular.calibration import CalibrationError, Reliability, fit_temperature
 from rondel_tabular.losses import ROW_LOSSES
 from rondel_tabular.metrics import Confusions
 from rondel_tabular.ranking import Ranking
-from rondel_tabular.report.class_pictures import confusion_png, ranking_png, reliability_png
+from rondel_tabular.report.class_pictures import ranking_png, reliability_png
 from rondel_tabular.report.evidence import View
 
 FEW_CLASSES = 8

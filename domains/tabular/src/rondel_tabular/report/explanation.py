@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rondel import Section
+from rondel.report.figure import label_of
 from rondel_tabular.data.target import Target
 from rondel_tabular.inspection import sections_of
 from rondel_tabular.report.classes import class_sections
 from rondel_tabular.report.evidence import Evidence, View
-from rondel_tabular.report.figure import label_of
 from rondel_tabular.report.importance import partial_dependence, permutation_importance
 from rondel_tabular.report.numbers import number_sections
 from rondel_tabular.report.table import (

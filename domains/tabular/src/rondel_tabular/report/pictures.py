@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rondel_tabular.report.figure import (
+from rondel.report.figure import (
     FONT_SIZE_PX,
     INK,
     INK_2,
@@ -49,7 +49,7 @@ def truth_png(true: Floats, point: Floats, name: str) -> bytes:
         point: (N,) likewise.
         name: Of the target.
     """
-    figure, step = new_figure(400), max(1, len(true) // MOST_POINTS)
+    figure, step = new_figure(WIDTH, 400), max(1, len(true) // MOST_POINTS)
     true, point = true[::step], point[::step]
     look: dict[str, Any] = {"s": 7, "color": SERIES[0], "alpha": 0.35, "linewidths": 0}
     truth, rest = add_axes(figure, 84, 44, 300, 300), add_axes(figure, 500, 44, 520, 300)
@@ -69,7 +69,7 @@ def truth_png(true: Floats, point: Floats, name: str) -> bytes:
 
 def residuals_png(residuals: Floats) -> bytes:
     """Draw how residuals (N,) are spread; the farthest hundredth is gathered at the ends."""
-    figure = new_figure(300)
+    figure = new_figure(WIDTH, 300)
     axes = add_axes(figure, 84, 44, 936, 200)
     low, high = np.quantile(residuals, [0.005, 0.995])
     axes.hist(np.clip(residuals, low, high), bins=60, color=SERIES[0])
@@ -87,7 +87,7 @@ def histogram_png(parts: Mapping[str, Floats], name: str) -> bytes:
         parts: Values in the unit of the target, by name of the part.
         name: Of the target.
     """
-    figure = new_figure(300)
+    figure = new_figure(WIDTH, 300)
     axes = add_axes(figure, 64, 44, 956, 200)
     low, high = np.quantile(np.concatenate(list(parts.values())), [0.002, 0.998])
     for place, (part, values) in enumerate(parts.items()):
@@ -121,7 +121,7 @@ def bars_png(
         x: Name of the axis.
     """
     shown = [label_of(name) for name in names]
-    figure = new_figure(94 + 22 * len(shown))
+    figure = new_figure(WIDTH, 94 + 22 * len(shown))
     margin = margin_of(shown)
     axes = add_axes(figure, margin, 44, WIDTH - margin - 60, 22 * len(shown))
     places = np.arange(len(shown))
@@ -146,7 +146,7 @@ def correlation_png(matrix: Floats, names: Sequence[str]) -> bytes:
     shown = [label_of(name) for name in names]
     size, margin = len(shown), margin_of(shown)
     cell = max(22, min(52, 600 // size))
-    figure = new_figure(int(cell * size + margin + 60))
+    figure = new_figure(WIDTH, int(cell * size + margin + 60))
     axes = add_axes(figure, margin, 44, cell * size, cell * size)
     axes.imshow(matrix, cmap=colours(POLES), vmin=-1, vmax=1)
     axes.set_xticks(range(size), shown, rotation=90)
@@ -180,7 +180,7 @@ def dependence_png(found: Sequence[Dependence], place: int, names: Sequence[str]
         names: Of its outputs; those without a name are not drawn.
     """
     lines = (len(found) + 1) // 2
-    figure = new_figure(40 + 290 * lines)
+    figure = new_figure(WIDTH, 40 + 290 * lines)
     drawn = [output for output, name in enumerate(names) if name]
     shown = np.concatenate(
         [one.bases[place][drawn] for one in found]

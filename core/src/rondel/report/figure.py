@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageColor
 
 from rondel.report.drawing import drawing_library
 from rondel.report.wording import format_tick
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # the light colours of the report's page
-PAPER, INK, INK_2, INK_3, LINE = "#fcfbf8", "#1d1c1a", "#57534c", "#6f6a61", "#e3dfd5"
+PAPER, INK, INK_2, INK_3 = "#fcfbf8", "#1d1c1a", "#57534c", "#6f6a61"
+LINE, BAND = "#e3dfd5", "#efece4"
 SERIES = (
     *("#2b62b8", "#c2570c", "#0d8074", "#ad3577"),
     *("#6b4fbb", "#75750a", "#8a5a3c", "#4d5d6e"),
@@ -36,8 +38,8 @@ LONGEST_NAME = 26
 Grid = Literal["x", "y"]
 
 
-def new_figure(height: int) -> Figure:
-    """Return an empty figure as wide as the page and so many of its pixels high.
+def new_figure(width: int, height: int) -> Figure:
+    """Return an empty figure of so many pixels of the page.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -45,7 +47,7 @@ def new_figure(height: int) -> Figure:
     with drawing_library("matplotlib"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72 * SHARPNESS, facecolor=PAPER)
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72 * SHARPNESS, facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
 
@@ -103,16 +105,34 @@ def colours(stops: Sequence[str]) -> Any:
 
 def to_png(figure: Figure) -> bytes:
     """Draw a figure in at most 256 colours, which is a third of the bytes."""
-    drawn, written = io.BytesIO(), io.BytesIO()
+    stream = io.BytesIO()
     with warnings.catch_warnings():
         # a name in a script that the font lacks is drawn as boxes; that is no reason to talk
         warnings.filterwarnings("ignore", message=".*Glyph")
-        figure.savefig(drawn, format="png", facecolor=PAPER)
-    picture = Image.open(drawn, formats=("PNG",)).convert("RGB")
-    picture.quantize(256, method=Image.Quantize.MEDIANCUT).save(
-        written, format="PNG", optimize=True
-    )
-    return written.getvalue()
+        figure.savefig(stream, format="png", facecolor=PAPER)
+    return small_png(Image.open(stream, formats=("PNG",)), exact=(PAPER, INK, *SERIES))
+
+
+def small_png(picture: Image.Image, *, exact: Sequence[str] = ()) -> bytes:
+    """Write a picture in 256 colours of its own.
+
+    Args:
+        picture: What to write.
+        exact: Colours that stay as they are, however few pixels have them.
+    """
+    shown = picture.convert("RGB")
+    reduced = shown.quantize(256 - len(exact), method=Image.Quantize.MEDIANCUT)
+    colours = [ImageColor.getrgb(name)[:3] for name in exact]
+    pixels, indices = np.asarray(shown), np.array(reduced)
+    for place, colour in enumerate(colours, start=256 - len(exact)):
+        indices[(pixels == colour).all(axis=2)] = place
+    few = (reduced.getpalette() or [])[: 3 * (256 - len(exact))]
+    few += [0] * (3 * (256 - len(exact)) - len(few))
+    final = Image.fromarray(indices)
+    final.putpalette(few + [value for colour in colours for value in colour])
+    stream = io.BytesIO()
+    final.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
 
 
 def label_of(name: object, longest: int = LONGEST_NAME) -> str:
