@@ -14,13 +14,14 @@ import pytest
 import torch
 
 from rondel import Run, keyed
+from rondel.array_cache import Cache, Draft
 from rondel.batcher import FixedSize
 from rondel.errors import ConfigError, DataError, DirectoryError
 from rondel_tabular.bundle import TabularBundle
 from rondel_tabular.data import leaks
 from rondel_tabular.data.batches import OwnRows
 from rondel_tabular.inspection import inspect
-from rondel_tabular.streaming import cache, chunks, table
+from rondel_tabular.streaming import chunks, table
 from rondel_tabular.streaming.stored import InWindows, StoredRows
 
 Make = Callable[..., Any]
@@ -91,7 +92,7 @@ def test_a_streamed_table_is_the_table_in_memory(
         for made in (mine, theirs)
     ]
     assert said[0][:-1] == said[1]
-    assert mine.notes[-1].startswith("Encoded rows: ")
+    assert mine.notes[-1].startswith("Encoded: ")
     assert np.array_equal(mine.train_rows, theirs.train_rows)
     assert streamed.data == whole.data
     assert streamed.baseline == whole.baseline
@@ -165,27 +166,6 @@ def test_a_damaged_entry_is_made_again(
     assert torch.equal(make(*items).dataset.train.numbers, first)
 
 
-def test_what_a_killed_process_left_is_no_entry(tmp_path: Path) -> None:
-    def killed(draft: cache.Draft) -> Any:
-        draft.append("a", np.arange(3), rows=9)
-        raise KeyboardInterrupt
-
-    def whole(draft: cache.Draft) -> Any:
-        for part in (np.arange(3), np.arange(3, 9)):
-            draft.append("a", part, rows=9)
-        return {"b": 1}
-
-    with pytest.raises(KeyboardInterrupt):
-        cache.entry_of(tmp_path, "k", killed)
-    (tmp_path / "k.part").mkdir()
-    (tmp_path / "k.part" / "a.npy").write_bytes(b"half")
-    made = cache.entry_of(tmp_path, "k", whole)
-    assert made.arrays["a"].tolist() == list(range(9))
-    assert made.facts == {"b": 1}
-    assert made.size_bytes == 72
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["k", "k.lock"]
-
-
 def test_a_sample_is_said(
     make: Make,
     frame: pd.DataFrame,
@@ -256,14 +236,13 @@ def test_shards_are_a_multiple_of_the_batch_and_windows_of_a_size() -> None:
 def test_rows_are_the_same_after_their_pages_were_given_back(tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).standard_normal((5000, 10)).astype(np.float32)
 
-    def make(draft: cache.Draft) -> Any:
-        draft.append("numbers", numbers, rows=5000)
-        draft.append("levels", np.zeros((5000, 0), np.int32), rows=5000)
-        draft.append("values", np.zeros((5000, 1), np.float32), rows=5000)
-        draft.append("weights", np.ones(5000, np.float32), rows=5000)
-        return {}
+    def make(draft: Draft) -> None:
+        draft.append("numbers", numbers)
+        draft.append("levels", np.zeros((5000, 0), np.int32))
+        draft.append("values", np.zeros((5000, 1), np.float32))
+        draft.append("weights", np.ones(5000, np.float32))
 
-    entry = cache.entry_of(tmp_path, "k", make)
+    entry = Cache(tmp_path).entry("k", make)
     rows = StoredRows(*(entry.arrays[name] for name in ("numbers", "levels", "values", "weights")))
     indices = torch.randint(5000, (64, 3), generator=torch.Generator().manual_seed(0))
     before = rows.batch_of(indices)

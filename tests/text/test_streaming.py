@@ -154,7 +154,7 @@ def test_what_is_trained_can_be_measured_and_explained(
     values: dict[str, Any] = {"data": str(path), "epochs": 2, "streaming": True, "quiet": True}
     result = rondel.train("text", out=tmp_path / "run", model={"buckets": 4096}, **values)
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "Encoded texts: 0." in log
+    assert "Encoded: 0." in log
     sections = json.loads((tmp_path / "run" / "sections.json").read_text())
     (mistakes,) = [section for section in sections if section["title"] == "Surest mistakes"]
     known = path.read_text().splitlines()

@@ -27,6 +27,8 @@ from rondel.domain import Domain
 from rondel.domain import resolve as resolve_target
 from rondel.errors import CheckpointError, ConfigError, RondelError, UsageError
 from rondel.loop import Loop, Section
+from rondel.notice import quiet as kept_quiet
+from rondel.notice import warn
 from rondel.plugins import PluginHost
 from rondel.record import Provenance, read_best, write_json
 from rondel.request import TrainRequest
@@ -108,7 +110,8 @@ def train(
         verbosity=-1 if quiet else 0,
         command=("rondel.train", domain),
     )
-    return carry_out(request, data=data if in_memory else None, callbacks=callbacks)
+    with kept_quiet(quiet):
+        return carry_out(request, data=data if in_memory else None, callbacks=callbacks)
 
 
 def carry_out(
@@ -366,8 +369,3 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{name!r} is set twice", hint="Give the group or its keys.")
         place[leaf] = value
     return tree
-
-
-def warn(message: str) -> None:
-    """Print one line on stderr."""
-    print(message, file=sys.stderr, flush=True)

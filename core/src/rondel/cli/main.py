@@ -16,6 +16,7 @@ from rondel.cli.flags import talk_flags
 from rondel.cli.groups import LazyCommand, TopGroup
 from rondel.cli.terminal import Terminal
 from rondel.errors import UsageError
+from rondel.notice import quiet
 from rondel.plugins import PluginHost
 
 COMMANDS = {
@@ -38,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host = PluginHost.from_environment(disabled=switched_off, warn=terminal.warn)
         _check_switches(switched_off, host.names())
         app = App(host, terminal, ("rondel", *words))
-        # a verb returns its exit code or nothing
-        code = rondel.main(rest, prog_name="rondel", standalone_mode=False, obj=app)
+        with quiet(terminal.verbosity < 0):
+            # a verb returns its exit code or nothing
+            code = rondel.main(rest, prog_name="rondel", standalone_mode=False, obj=app)
     except BrokenPipeError:
         # the reader of a pipe left; Python would complain again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

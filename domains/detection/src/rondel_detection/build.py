@@ -10,7 +10,7 @@ import numpy as np
 
 from rondel import Baseline
 from rondel.errors import ConfigError
-from rondel.session import warn
+from rondel.notice import warn
 from rondel_detection.config import DetectionConfig
 from rondel_detection.data.canvas import Canvas
 from rondel_detection.data.pictures import Pictures, sizes_of, with_sizes

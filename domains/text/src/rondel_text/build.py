@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rondel import DataManifest
+from rondel.array_cache import cache_in, key_of
 from rondel.errors import ConfigError
 from rondel_text.config import TextConfig
-from rondel_text.data.cache import cache_of, key_of
 from rondel_text.data.rows import Rows
 from rondel_text.data.source import gather
 from rondel_text.data.stored import ENCODING, kept
@@ -153,7 +153,7 @@ def encoded(
     Raises:
         ConfigError: There is a cache, and the texts of the task are not kept.
     """
-    cache = cache_of(config.cache)
+    cache = None if config.cache is None else cache_in(config.cache, "text")
     rows = {"train": lesson.train, "valid": lesson.valid}
 
     def encode(side: str) -> TextSet:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rondel.array_cache import Array
 from rondel.batcher import Batcher, cut, order
 from rondel_tabular.data.part import Part
-from rondel_tabular.streaming.cache import Array
 
 KEPT_BYTES = 1 << 25
 """What is read of the maps before their pages are given back to the system."""

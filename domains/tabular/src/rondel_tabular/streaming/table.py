@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from rondel import DataManifest, keyed
+from rondel.array_cache import Draft, Entry, cache_in, key_of
 from rondel.errors import ConfigError, DataError
-from rondel.session import warn
+from rondel.notice import notice
 from rondel_tabular.config import TabularConfig
 from rondel_tabular.data.dataset import Dataset, Findings, find
 from rondel_tabular.data.division import Division, check_split_column, divide
@@ -27,7 +26,6 @@ from rondel_tabular.data.source import Source, manifest_of
 from rondel_tabular.data.split import Rows
 from rondel_tabular.data.target import Target, target_column
 from rondel_tabular.data.weights import balanced, check_weight, row_weights
-from rondel_tabular.streaming.cache import Draft, Entry, entry_of, key_of, user_folder
 from rondel_tabular.streaming.chunks import Chunks
 from rondel_tabular.streaming.stored import StoredRows
 
@@ -59,16 +57,16 @@ def streamed(config: TabularConfig) -> tuple[Dataset, DataManifest]:
     data = checked_data(config)
     before = stamps_of(config)
     manifest = manifest_of(data, config.valid, 0)
-    parts = {
-        "encoding": ENCODING,
-        "data": manifest.hash,
-        "names": [str(path) for path in (data, config.valid)],  # messages have them
-        "settings": {name: getattr(config, name) for name in SETTINGS},
-        "seed": config.run.seed,
-        "bins": config.network.bins,
-    }
-    folder = user_folder() if config.cache is None else config.cache.expanduser()
-    entry = entry_of(folder, key_of(parts), partial(write_table, config, before))
+    key = key_of(
+        encoding=ENCODING,
+        data=manifest.hash,
+        names=[str(path) for path in (data, config.valid)],  # messages have them
+        settings={name: getattr(config, name) for name in SETTINGS},
+        seed=config.run.seed,
+        bins=config.network.bins,
+    )
+    cache = cache_in(config.cache or "auto", "tabular")
+    entry = cache.entry(key, partial(write_table, config, before))
     return dataset_of(entry), replace(manifest, samples=entry.facts["rows"])
 
 
@@ -110,7 +108,7 @@ def dataset_of(entry: Entry) -> Dataset:
         StoredRows(*(entry.arrays[f"{side}.{name}"] for name in Part._fields)) for side in SIDES
     )
     facts = entry.facts
-    kept = f"Encoded rows: {entry.size_bytes / 1e6:,.1f} MB in {entry.folder}"
+    kept = f"Encoded: {entry.size_bytes / 1e6:,.1f} MB in {entry.folder}"
     return Dataset(
         Schema.from_facts(facts["schema"]),
         tuple(map(Target.from_facts, facts["targets"])),
@@ -192,15 +190,13 @@ def narrowed(chunks: Chunks, names: list[str], config: TabularConfig) -> pd.Data
     return chunks.narrow([name for name in names if name in chunks.columns])
 
 
-def write_table(
-    config: TabularConfig, before: list[tuple[int, int]], draft: Draft
-) -> Mapping[str, Any]:
-    """Find out what a table is and write its encoded rows; return what else is to be known.
+def write_table(config: TabularConfig, before: list[tuple[int, int]], draft: Draft) -> None:
+    """Find out what a table is, and write its encoded rows and what else is to be known.
 
     Raises:
         DataError: A file cannot be learnt from, or is no longer what it was before.
     """
-    warn(f"{config.data} is encoded into {draft.folder.parent} ...")
+    notice(f"{config.data} is encoded into {draft.folder.parent} ...")
     table = Table.of(config)
     where, frame = str(config.data), table.division.frame
     chosen = drawn(np.arange(len(frame)), table.chunks, config)
@@ -208,7 +204,7 @@ def write_table(
     learns = np.flatnonzero(np.isin(chosen, table.division.train_rows))
     found = find(sample, learns, table.division, config, where=where)
     hashes = {side: write_side(draft, table, side, found, config) for side in SIDES}
-    draft.append("train_rows", table.rows("train"), rows=len(table.rows("train")))
+    draft.append("train_rows", table.rows("train"))
     train = encode(found.schema, found.targets, sample, rows=learns, where=where)
     if table.others is None:
         held = np.flatnonzero(np.isin(chosen, table.division.valid_rows))
@@ -222,7 +218,7 @@ def write_table(
             "was changed while it was read", where=where, hint="Start again when it is written."
         )
     notes = (*table.division.notes, *found.notes, *sampled(len(sample), len(frame)))
-    return {
+    draft.facts = {
         "schema": found.schema.to_facts(),
         "targets": [target.to_facts() for target in found.targets],
         "dropped": dict(found.dropped),
@@ -253,7 +249,7 @@ def write_side(
 ) -> Hashes:
     """Encode the rows of a side, some at a time; return the hash of each of them."""
     rows, narrow, file = table.rows(side), table.narrow(side), table.file(side)
-    where, size = str(file.path), len(rows)
+    where = str(file.path)
     values = values_of(found.targets, narrow, rows=rows, where=where)
     weights = row_weights(narrow, config.weight, rows=rows, where=where)
     hashes: list[NDArray[np.uint64]] = []
@@ -262,12 +258,12 @@ def write_side(
         first, last = np.searchsorted(rows, (start, start + len(chunk))).tolist()
         mine = rows[first:last] - start
         numbers, levels = found.schema.encode(chunk, rows=mine, where=where, partial=True)
-        draft.append(f"{side}.numbers", numbers.numpy(), rows=size)
-        draft.append(f"{side}.levels", levels.numpy(), rows=size)
+        draft.append(f"{side}.numbers", numbers.numpy())
+        draft.append(f"{side}.levels", levels.numpy())
         hashes.append(row_hashes(Part(numbers, levels, values[first:last], weights[first:last])))
         start += len(chunk)
     if side == "train" and config.class_weights == "balanced":
         weights = balanced(values, weights, found.targets)
-    draft.append(f"{side}.values", values.numpy(), rows=size)
-    draft.append(f"{side}.weights", weights.numpy(), rows=size)
+    draft.append(f"{side}.values", values.numpy())
+    draft.append(f"{side}.weights", weights.numpy())
     return np.concatenate(hashes)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rondel_text.data.cache import Array, Cache, Draft, Entry
+from rondel.array_cache import Array, Cache, Draft, Entry
 from rondel_text.data.ragged import Ragged
 from rondel_text.data.rows import Rows
 from rondel_text.data.text_set import TextSet

@@ -7,15 +7,15 @@ from dataclasses import replace
 from functools import partial
 
 from rondel import Baseline, DataManifest
+from rondel.array_cache import Cache, Draft, Entry, cache_in, key_of
 from rondel.errors import ConfigError
+from rondel.notice import notice
 from rondel_text.config import TextConfig
-from rondel_text.data.cache import Cache, Draft, Entry, cache_in, key_of
 from rondel_text.data.faults import Tally, sound
 from rondel_text.data.rows import Rows
 from rondel_text.data.stored import ENCODING, read, write
 from rondel_text.data.text_set import TextSet
 from rondel_text.loops.material import Material
-from rondel_text.streaming.notice import notice
 from rondel_text.streaming.origin import Origin
 from rondel_text.streaming.survey import SAMPLE_CHARACTERS, Survey, check_streamed, survey
 from rondel_text.tasks import Causal, Task
@@ -80,7 +80,7 @@ def check(config: TextConfig) -> Cache:
             where="streaming",
             hint=f"Leave streaming out; it is there for loop={', '.join(LOOPS[1:])}.",
         )
-    return cache_in(config.cache or "auto")
+    return cache_in(config.cache or "auto", "text")
 
 
 def encoded(origin: Origin, found: Survey, task: Task, tokenizer: Tokenizer, cache: Cache) -> Entry:

@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 from rondel import DataManifest
+from rondel.array_cache import Cache, Draft, key_of
 from rondel.errors import ConfigError
-from rondel_text.data.cache import Cache, Draft, key_of
+from rondel.notice import notice
 from rondel_text.data.chunks import Sample
 from rondel_text.data.columns import Columns
 from rondel_text.data.faults import Tally
 from rondel_text.data.rows import Rows
 from rondel_text.data.source import check_sides, columns_of, share_of, task_of_rows
 from rondel_text.streaming.learners import learner_of
-from rondel_text.streaming.notice import notice
 from rondel_text.streaming.origin import Origin, Overview, overview_of
 from rondel_text.tasks import TASKS, Task, task_of
 

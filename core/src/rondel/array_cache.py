@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from rondel.directory import make_directory, sync_directory, write_file
 from rondel.errors import DirectoryError
-from rondel.session import warn
+from rondel.notice import warn
 
 Array = npt.NDArray[Any]
 HEADER = "header.json"
@@ -34,19 +34,15 @@ BLOCK = 1 << 20
 """Items that are widened together."""
 
 
-def user_folder() -> Path:
-    """Return the place of the user's own caches: ``$XDG_CACHE_HOME/rondel/text``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rondel" / "text"
+def user_folder(domain: str) -> Path:
+    """Return the place of the user's own cache for a domain: ``$XDG_CACHE_HOME/rondel/DOMAIN``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rondel" / domain
 
 
-def cache_of(setting: str | None) -> Cache | None:
-    """Return the cache that a config names by its folder, or as 'auto', or not at all."""
-    return None if setting is None else cache_in(setting)
-
-
-def cache_in(setting: str) -> Cache:
-    """Return the cache of a folder, or the user's own under the name 'auto'."""
-    return Cache(user_folder() if setting == "auto" else Path(setting).expanduser())
+def cache_in(place: str | Path, domain: str) -> Cache:
+    """Return the cache of a folder, or the user's own for a domain under the name 'auto'."""
+    own = str(place) == "auto"
+    return Cache(user_folder(domain) if own else Path(place).expanduser())
 
 
 def key_of(**parts: Any) -> str:
@@ -249,7 +245,7 @@ class Cache:
         """Say where an entry lies, and how large all that is kept there has become."""
         whole = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         return (
-            f"Encoded texts: {entry.size_bytes / 1e6:,.1f} MB in {entry.folder}; all that is kept "
+            f"Encoded: {entry.size_bytes / 1e6:,.1f} MB in {entry.folder}; all that is kept "
             f"in its folder has {whole / 1e6:,.1f} MB, and may be deleted between runs."
         )
 
