@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rondel import Loss
+from rondel import Loss, onnx_export
 from rondel.errors import RondelError, UsageError
 from rondel_detection import exporting
 from rondel_detection.bundle import DetectionBundle
@@ -245,7 +245,7 @@ def test_an_unknown_format_is_refused(bundle: DetectionBundle, tmp_path: Path) -
 def test_missing_packages_are_named_with_the_line_that_installs_them(
     bundle: DetectionBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "ONNX_PACKAGES", ("onnx", "no_such_package", "neither"))
+    monkeypatch.setattr(onnx_export, "PACKAGES", ("onnx", "no_such_package", "neither"))
     with pytest.raises(UsageError) as caught:
         bundle.export(tmp_path / "model.onnx", "onnx")
     assert str(caught.value) == (

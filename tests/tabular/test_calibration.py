@@ -25,14 +25,6 @@ Make = Callable[..., Any]
 Write = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def boasting(classes: int, size: int, factor: float) -> tuple[Tensor, Tensor]:
     """Logits that are larger than the true ones by a factor, and classes."""
     draw = torch.Generator().manual_seed(classes)

@@ -19,14 +19,6 @@ from rondel_tabular.estimators import EXEMPT, RondelClassifier, RondelRegressor
 SMALL = {"network.width": 32, "network.number_width": 4, "network.members": 2, "batch_size": 16}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
     [RondelClassifier(epochs=30, settings=SMALL), RondelRegressor(epochs=30, settings=SMALL)],

@@ -44,7 +44,7 @@ CASES: Mapping[str, tuple[str, ...]] = {
     ),
     "multiclass": ("target=size", "network.name=resnet", "network.one_hot=2"),
     "point": ("target=height", "network.name=ft_transformer", "network.heads=2"),
-    "multihead": ("targets=size,height", "loop=multihead", "network.name=realmlp"),
+    "multihead": ("targets=size,height", "loop=multihead", "network.name=mlp"),
     "categories": ("target=bought", "network.name=ft_transformer", "network.heads=2", *FOLDS),
 }
 
@@ -142,7 +142,7 @@ def test_a_program_says_what_the_bundle_predicts(
                 )
             continue
         prefix = "" if alone else f"{target.name}_"
-        shares = expected[[f"probability_{label}" for label in target.labels]].to_numpy()
+        shares = expected[[f"{prefix}probability_{label}" for label in target.labels]].to_numpy()
         np.testing.assert_allclose(found[f"{prefix}probability"], shares, rtol=0, atol=1e-5)
         labels = json.loads(properties(path)["labels"])[target.name]
         assert [labels[place] for place in found[f"{prefix}label"]] == list(expected[target.name])

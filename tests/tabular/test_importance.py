@@ -28,14 +28,6 @@ from rondel_tabular.report.importance import (
 Make = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def table(rows: int = 1500) -> pd.DataFrame:
     """A number that follows from a little, much and nothing of three others, and from a colour."""
     draw = np.random.default_rng(0)

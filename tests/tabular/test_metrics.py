@@ -26,14 +26,6 @@ Make = Callable[..., Any]
 Write = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def classes_of(count: int) -> Target:
     return Target("y", "classification", labels=tuple(range(count)), head="classes")
 

@@ -50,14 +50,6 @@ TWO_CLASSES = [
 NUMBER = ["Predicted and true", "Residuals", "Rows told worst"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def people(rows: int = 600) -> pd.DataFrame:
     """A table with classes and numbers that follow from its columns, and some missing cells."""
     draw = np.random.default_rng(0)
@@ -410,7 +402,9 @@ def test_folds_and_blend_show_what_is_said_by_models_that_never_saw_a_row(
         found = loop.sections(run)
     assert [section.title for section in found[:3]] == ["Blend", "Out of fold", "Confusions"]
     rows = {row["model"]: row for row in rows_of(found[0])}
-    assert {name: row["weight"] for name, row in rows.items() if name != "together"} == loop.weights
+    assert {
+        name: row["weight"] for name, row in rows.items() if name != "together"
+    } == loop.weights(loop.told())
     values = loop.dataset.train.values[:, 0]
     for name, said in {**loop.told(), "together": loop.said()[0]}.items():
         expected = oracle.log_loss(values, said.double().softmax(1))

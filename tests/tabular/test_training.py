@@ -21,15 +21,6 @@ Train = Callable[..., Any]
 Make = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Small products are faster on one thread, and by far on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_breast_cancer_is_told_as_well_as_by_logistic_regression(
     train: Train, tmp_path: Path
 ) -> None:

@@ -8,15 +8,11 @@ of an image, (H, W) the canvas. What is exported exactly is a `rondel_detection.
 from __future__ import annotations
 
 import copy
-import importlib.util
 import io
 import json
-import logging
 import sys
-import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,15 +22,13 @@ import torch
 from torch import Tensor
 
 from rondel.errors import RondelError, UsageError
+from rondel.onnx_export import reason_of, require_packages, silence
 from rondel_detection.data.canvas import Canvas, resize
 from rondel_detection.models.detector import Detector
 from rondel_detection.programs import Outputs, Program, program_of
 
 OPSET = 18
 OUTPUTS = ("boxes", "scores", "labels")
-ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-REASON = 300
-"""Letters of the reason why something cannot be exported."""
 LARGEST_BOX_DIFFERENCE = 0.05
 """Pixels of the canvas."""
 LARGEST_SCORE_DIFFERENCE = 1e-3
@@ -90,7 +84,7 @@ def export(
             f"detectors are not exported as {name!r}", hint=f"Known are {' and '.join(WRITERS)}."
         )
     if name == "onnx":
-        require_onnx()
+        require_packages("rondel-detection")
     original: Any = copy.deepcopy(detector).cpu().eval().to(memory_format=torch.contiguous_format)
     if hasattr(original, "score_threshold"):
         original.score_threshold = 0.0  # whoever runs it chooses one
@@ -117,47 +111,12 @@ def export(
     return found
 
 
-def reason_of(error: BaseException) -> str:
-    """Return the first line of what began a chain of errors."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:REASON]}" if lines else type(error).__name__
-
-
-def require_onnx() -> None:
-    """Refuse to go on without the packages for ONNX.
-
-    Raises:
-        UsageError: Names what is missing.
-    """
-    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"the export to ONNX needs {', '.join(missing)}",
-            hint='Install them: pip install "rondel-detection[onnx]"',
-        )
-
-
 def sample_pictures(canvas: Canvas) -> Tensor:
     """Return two photographs that fill the canvas, (2, 3, H, W) uint8."""
     from sklearn.datasets import load_sample_images
 
     photos = [torch.tensor(photo).permute(2, 0, 1) for photo in load_sample_images().images]
     return torch.stack([resize(photo, (canvas.height, canvas.width)) for photo in photos])
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Keep warnings and log of torch's exporters back: failures are told by us, in one line."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def traced(program: Program, pictures: Tensor) -> torch.export.ExportedProgram:

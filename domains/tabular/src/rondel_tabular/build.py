@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from rondel import Baseline, DataManifest
@@ -92,5 +93,6 @@ def guess_of(target: Target, values: torch.Tensor) -> torch.Tensor:  # (N,) -> (
         counts = torch.bincount(known.long(), minlength=target.outputs)
         return (counts / counts.sum()).log()[None]
     if target.head == "quantiles":
-        return torch.quantile(known, known.new_tensor(target.quantiles))[None]
+        # torch's own takes no more than 16 million
+        return torch.from_numpy(np.quantile(known.numpy(), target.quantiles)).float()[None]
     return torch.zeros(1, target.outputs)  # the standardised mean is 0, the deviation 1

@@ -89,7 +89,8 @@ class TabularBundle(Bundle):
 
         Returns:
             One row per input row: the target's name with a class or a value; for a classification
-            also ``probability_<class>`` for each class.
+            also ``probability_<class>`` for each class, with several targets
+            ``<target>_probability_<class>``.
 
         Raises:
             DataError: A column that the model needs is absent or unusable.
@@ -101,7 +102,7 @@ class TabularBundle(Bundle):
         said = self.say(*self.schema.encode(frame, where=where))
         columns: dict[str, Any] = {}
         for target, outputs in zip(self.targets, said, strict=True):
-            columns |= columns_of(target, outputs.double())
+            columns |= columns_of(target, outputs.double(), alone=len(said) == 1)
         return pd.DataFrame(columns, index=index)
 
     def predict_files(self, inputs: Sequence[str], out: Path | None) -> str:
@@ -245,13 +246,20 @@ def targets_in(facts: Mapping[str, Any]) -> tuple[Target, ...]:
     return tuple(Target.from_facts(target) for target in facts["targets"])
 
 
-def columns_of(target: Target, outputs: Tensor) -> dict[str, Any]:
-    """Return the columns of a prediction, by name: what a head says of N rows, (N, O) float64."""
+def columns_of(target: Target, outputs: Tensor, *, alone: bool) -> dict[str, Any]:
+    """Return the columns of a prediction, by name: what a head says of N rows.
+
+    Args:
+        target: What is predicted.
+        outputs: (N, O) float64.
+        alone: Whether it is the only target; of several, probabilities bear its name.
+    """
     name = target.name
     if target.head == "classes":
         shares = target.probabilities(outputs)
         winners = [target.labels[best] for best in shares.argmax(1).tolist()]
-        names = [f"probability_{label}" for label in target.labels]
+        start = "probability" if alone else f"{name}_probability"
+        names = [f"{start}_{label}" for label in target.labels]
         return {name: winners, **dict(zip(names, shares.T.numpy(), strict=True))}
     found = {name: target.in_unit(target.point(outputs)).numpy()}
     if target.head == "gaussian":

@@ -16,7 +16,7 @@ LoopName = Literal[
 Task = Literal["classification", "regression"]
 Kind = Literal["number", "boolean", "datetime", "category", "text", "drop"]
 HeadName = Literal["point", "quantiles", "gaussian"]
-NetworkName = Literal["mlp", "resnet", "ft_transformer", "tabm", "tabm_mini", "realmlp"]
+NetworkName = Literal["mlp", "resnet", "ft_transformer", "tabm", "tabm_mini"]
 MEMBERS: Mapping[str, int] = {"tabm": 8, "tabm_mini": 8}
 """Members of the networks that are ensembles; the others are one."""
 
@@ -27,8 +27,7 @@ class NetworkConfig(Config):
     name: NetworkName = setting(
         "tabm_mini",
         help="'tabm' and 'tabm_mini' are ensembles in one network (Gorishniy et al., 2025: TabM); "
-        "'mlp', 'resnet' and 'ft_transformer' are one (Gorishniy et al., 2021); 'realmlp' is an MLP "
-        "in the settings of Holzmüller et al. (2024).",
+        "'mlp', 'resnet' and 'ft_transformer' are one (Gorishniy et al., 2021).",
     )
     members: int | None = setting(
         None, help="Members of a TabM; by default 8, 32 where run.device is an accelerator.", ge=1

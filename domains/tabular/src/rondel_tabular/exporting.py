@@ -19,18 +19,15 @@ Shapes: N rows, I numbers that are read, K categories, C classes.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from rondel.errors import UsageError
+from rondel.onnx_export import reason_of, require_packages, silence
 from rondel_tabular.data.column import Column
 from rondel_tabular.data.schema import Schema
 from rondel_tabular.data.target import Target
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
     from rondel_tabular.bundle import TabularBundle
 
 OPSET, ML_OPSET = 18, 3
-PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 FRONT, BACK = "columns/", "network/"
 """What the names of inner values begin with, so that no column has the same."""
 NOTES = (
@@ -71,7 +67,7 @@ def export(bundle: TabularBundle, out: Path) -> Path:
         RondelError: The program computes something else; it is removed.
     """
     refuse_trees(bundle)
-    require_packages()
+    require_packages("rondel-tabular")
     schema, targets = bundle.schema, bundle.targets
     refuse_clashes(schema, targets)
     program = Program(schema, targets, plain(bundle.model)).eval()
@@ -115,20 +111,6 @@ def refuse_trees(bundle: TabularBundle) -> None:
         )
 
 
-def require_packages() -> None:
-    """Refuse to go on without the packages for ONNX.
-
-    Raises:
-        UsageError: Names what is missing.
-    """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"the export to ONNX needs {', '.join(missing)}",
-            hint='Install them: pip install "rondel-tabular[onnx]"',
-        )
-
-
 def refuse_clashes(schema: Schema, targets: Sequence[Target]) -> None:
     """Refuse two inputs or outputs of one name.
 
@@ -151,26 +133,6 @@ def outputs_of(targets: Sequence[Target]) -> list[str]:
     """Return the names of all outputs."""
     alone = len(targets) == 1
     return [name for target in targets for name in output_names(target, alone=alone)]
-
-
-def reason_of(error: BaseException) -> str:
-    """Return the first line of what began a chain of errors."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Keep warnings and log of torch's exporter back: failures are told by us, in one line."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 # -- the program in ONNX ---------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Shapes: ``...`` rows, or rows and members; N rows, k members, C classes, Q quant
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -54,9 +55,12 @@ def pinball(
 
     Its expectation is least where f is the quantile (Koenker and Bassett, 1978).
     """
-    levels = outputs.new_tensor(target.quantiles)
-    apart = values.unsqueeze(-1) - outputs
-    return torch.maximum(levels * apart, (levels - 1) * apart).mean(-1)
+    each = []
+    # one by one: a tensor of them would be copied to the device at every update
+    for quantile, said in zip(target.quantiles, outputs.unbind(-1), strict=True):
+        apart = values - said
+        each.append(torch.maximum(quantile * apart, (quantile - 1) * apart))
+    return torch.stack(each).mean(0)
 
 
 def gaussian(
@@ -129,7 +133,7 @@ def together(target: Target, outputs: Tensor) -> Tensor:  # (N, k, O) -> (N, O)
     if outputs.shape[1] == 1:
         return outputs.squeeze(1)
     if target.head == "classes":
-        return outputs.log_softmax(-1).logsumexp(1) - torch.tensor(outputs.shape[1]).log()
+        return outputs.log_softmax(-1).logsumexp(1) - math.log(outputs.shape[1])
     if target.head == "gaussian":
         means, log_deviations = outputs.unbind(-1)
         mean = means.mean(1)

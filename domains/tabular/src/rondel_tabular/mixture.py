@@ -34,11 +34,12 @@ def climb(
     names = list(said)
     shares = torch.stack([shares_of(target, said[name].double()) for name in names])  # (J, N, O)
 
+    expanded = values.double().expand(len(names), -1)
+
     def losses(sums: Tensor, count: int) -> Tensor:  # (J, N, O) -> (J,)
         each = ROW_LOSSES[target.head](target, outputs_of(target, sums / count), expanded)
         return (each * weights.double()).sum(1)
 
-    expanded = values.double().expand(len(names), -1)
     chosen: list[int] = []
     total, best = torch.zeros_like(shares[0]), float("inf")
     for _ in range(steps):

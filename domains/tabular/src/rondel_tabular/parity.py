@@ -45,7 +45,7 @@ def check(bundle: TabularBundle, path: Path) -> None:
     said = bundle.say(*bundle.schema.encode(frame))
     for target, outputs in zip(bundle.targets, said, strict=True):
         mine = output_names(target, alone=alone)
-        told = columns_of(target, outputs.double())
+        told = columns_of(target, outputs.double(), alone=alone)
         if target.head == "classes":
             shares = np.stack(list(told.values())[1:], axis=1)
             refuse_difference(mine[0], found[mine[0]], shares, LARGEST_DIFFERENCE["probability"])

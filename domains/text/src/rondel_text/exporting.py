@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rondel.errors import RondelError, UsageError
+from rondel.onnx_export import require_packages
 from rondel_text.data.batch import Texts
 from rondel_text.models.seq2seq import Seq2SeqModel
 from rondel_text.models.small import Bag
@@ -105,13 +106,9 @@ def to_onnx(model: TextModel, task: Task, out: Path) -> Path:
             "models of pairs of texts cannot be exported as ONNX yet",
             hint="Choose --format transformers.",
         )
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UsageError(
-            "onnxruntime is not installed, and the export is checked with it",
-            hint='pip install "rondel-text[onnx]"',
-        ) from error
+    require_packages("rondel-text")
+    import onnxruntime
+
     with staged(out) as staging:
         write_program(AsTensors(model.cpu()).eval(), staging)
         session = onnxruntime.InferenceSession(str(staging), providers=["CPUExecutionProvider"])

@@ -40,7 +40,6 @@ class Blend(Folds):
         self.libraries = trees.libraries_of(self.config.blend.trees)
         self.grown: dict[str, list[Mapping[str, Any]]] = {name: [] for name in self.libraries}
         self.tree_said: dict[str, Tensor] = {}
-        self.weights: dict[str, float] = {}
 
     def train(self, run: Run) -> None:
         """Grow the trees of every fold, then train the networks, and evaluate both together."""
@@ -86,27 +85,32 @@ class Blend(Folds):
         return said
 
     def evaluate(self, run: Run) -> Mapping[str, Any]:
-        """Weigh networks and trees anew, and measure what they say together."""
-        target = self.dataset.targets[0]
-        alone = dict(super().evaluate(run))
-        told = self.told()
-        values, weights = self.dataset.train.values[:, 0], self.dataset.train.weights
-        self.weights = climb(target, told, values, weights, steps=self.config.blend.steps)
-        blended = measure(self.dataset.targets, self.said(), self.dataset.valid, self.scales)
+        """Keep the networks that got better, and measure what all models say together."""
+        self.keep_better()
+        told, train = self.told(), self.dataset.train
+        run.log(**{f"weight_{name}": weight for name, weight in self.weights(told).items()})
+        target, values = self.dataset.targets[0], train.values[:, 0]
         losses = {
-            f"loss_{name}": mean_loss(target, said, values, weights) for name, said in told.items()
+            f"loss_{name}": mean_loss(target, said, values, train.weights)
+            for name, said in told.items()
         }
-        run.log(**{f"weight_{name}": weight for name, weight in self.weights.items()})
-        return {**alone, **blended, **losses}
+        return {**measure(self.dataset.targets, self.said(), train, self.scales), **losses}
 
     def told(self) -> dict[str, Tensor]:  # (N, O) each
         """Return what networks and trees each say of the rows that they never saw."""
         told = {NETWORKS: self.out_of_fold()[0]}
         return told | {name: self.in_rows(said)[0] for name, said in self.tree_said.items()}
 
+    def weights(self, told: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the weights with which the models say those rows best together."""
+        train, steps = self.dataset.train, self.config.blend.steps
+        target = self.dataset.targets[0]
+        return climb(target, told, train.values[:, 0], train.weights, steps=steps)
+
     def said(self) -> list[Tensor]:  # (N, O)
         """Return what networks and trees say together of the rows that they never saw."""
-        return [mixed(self.dataset.targets[0], self.told(), self.weights)]
+        told = self.told()
+        return [mixed(self.dataset.targets[0], told, self.weights(told))]
 
     def sections(self, run: Run) -> Sequence[Section]:
         """Show what each model weighs beside its loss alone, then what they say together."""
@@ -116,13 +120,11 @@ class Blend(Folds):
     def weights_section(self) -> Section:
         """Return the weights as a table, with the loss of each model on rows it never saw."""
         target, train = self.dataset.targets[0], self.dataset.train
-        told = {**self.told(), "together": self.said()[0]}
+        told = self.told()
+        weights = {**self.weights(told), "together": 1.0}
+        told["together"] = self.said()[0]
         rows = [
-            (
-                name,
-                self.weights.get(name, 0.0) if name != "together" else 1.0,
-                mean_loss(target, said, train.values[:, 0], train.weights),
-            )
+            (name, weights[name], mean_loss(target, said, train.values[:, 0], train.weights))
             for name, said in told.items()
         ]
         text = "The weights were chosen on these rows, so that the last loss is a little too good."
@@ -132,7 +134,7 @@ class Blend(Folds):
         """Return networks and trees, with their weights."""
         bundle = super().bundle()
         bundle.facts["trees"] = {name: list(states) for name, states in self.grown.items()}
-        bundle.facts["weights"] = dict(self.weights)
+        bundle.facts["weights"] = self.weights(self.told())
         return bundle
 
 

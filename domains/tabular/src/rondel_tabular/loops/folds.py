@@ -107,8 +107,7 @@ class Folds(TableLoop):
 
     def evaluate(self, run: Run) -> Mapping[str, Any]:  # noqa: ARG002 - all processes do all of it
         """Keep the networks that got better, and measure what they say of rows they never saw."""
-        said = self.say_held_out()
-        self.best.take(self.model, said, self.held_out_losses(said))
+        self.keep_better()
         return measure(self.dataset.targets, self.out_of_fold(), self.dataset.valid, self.scales)
 
     def said(self) -> list[Tensor]:  # (N, O) each
@@ -124,6 +123,11 @@ class Folds(TableLoop):
         )
         found = super().sections(run)
         return (Section("Out of fold", text=text), *found) if found else ()
+
+    def keep_better(self) -> None:
+        """Keep those networks that say the rows they never saw better than ever before."""
+        said = self.say_held_out()
+        self.best.take(self.model, said, self.held_out_losses(said))
 
     def say_held_out(self) -> Tensor:  # (C, H, O)
         """Return what each network says of the rows that it never saw."""
@@ -168,8 +172,9 @@ class Folds(TableLoop):
         columns: dict[str, Any] = {"row": self.dataset.train_rows}
         for number, folds in enumerate(self.folds.tolist()):
             columns["fold" if len(self.folds) == 1 else f"fold_{number}"] = folds
-        for target, outputs in zip(self.dataset.targets, self.out_of_fold(), strict=True):
-            columns |= columns_of(target, outputs.double())
+        said = self.out_of_fold()
+        for target, outputs in zip(self.dataset.targets, said, strict=True):
+            columns |= columns_of(target, outputs.double(), alone=len(said) == 1)
         harmless(pd.DataFrame(columns)).to_csv(path / OUT_OF_FOLD, index=False, lineterminator="\n")
         run.say(f"What each row was told by networks that never saw it: {OUT_OF_FOLD}.")
 

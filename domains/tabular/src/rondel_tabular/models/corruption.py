@@ -5,6 +5,8 @@ Shapes: N rows of the pool, B rows of a batch, F columns, P numbers, K categorie
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -97,7 +99,7 @@ class Restorer(nn.Module):
         total = ((said - numbers).square() * known).sum(1)
         for place, (mine, size) in enumerate(zip(logits, self.sizes, strict=True)):
             entropy = F.cross_entropy(mine, levels[:, place].long(), reduction="none")
-            total = total + entropy / torch.tensor(float(size)).log()
+            total = total + entropy / math.log(size)
         return total / (self.numbers + len(self.sizes))
 
 

@@ -21,20 +21,22 @@ class Categories(nn.Module):
         width: Features of an embedding.
     """
 
-    first_levels: Tensor  # where each embedded category begins in the one table
+    large: Tensor  # the places of the embedded categories
+    first_levels: Tensor  # where each of them begins in the one table
 
     def __init__(self, levels: Sequence[int], *, one_hot: int, width: int) -> None:
         super().__init__()
         self.small = [(place, size) for place, size in enumerate(levels) if size <= one_hot]
-        self.large = [place for place, size in enumerate(levels) if size > one_hot]
-        sizes = [levels[place] for place in self.large]
+        large = [place for place, size in enumerate(levels) if size > one_hot]
+        sizes = [levels[place] for place in large]
         # one table for all columns: one lookup instead of many
         self.embed = nn.Embedding(sum(sizes), width) if sizes else None
         if self.embed is not None:
             nn.init.uniform_(self.embed.weight, -(width**-0.5), width**-0.5)
         starts = torch.tensor([0, *accumulate(sizes)][: len(sizes)], dtype=torch.int64)
         self.register_buffer("first_levels", starts, persistent=False)
-        self.widths = [size for _, size in self.small] + [width] * len(self.large)
+        self.register_buffer("large", torch.tensor(large, dtype=torch.int64), persistent=False)
+        self.widths = [size for _, size in self.small] + [width] * len(large)
 
     def forward(self, levels: Tensor) -> list[Tensor]:  # (..., K) -> (..., features) each
         """Return the features of the small ones, each, then those of all others."""
