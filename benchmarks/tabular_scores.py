@@ -277,7 +277,7 @@ def answer(model: Any, test: Any) -> Any:
     """Return numbers, or probabilities by class."""
     import pandas as pd
 
-    if not hasattr(model, "classes_"):
+    if not hasattr(model, "predict_proba"):
         return model.predict(test)
     return pd.DataFrame(model.predict_proba(test), columns=[str(c) for c in model.classes_])
 
