@@ -36,6 +36,9 @@ bench: .venv-bench/.installed
 	.venv-bench/bin/python benchmarks/tabular_feed.py --json $(RESULTS)-tabular_feed.json
 	.venv-bench/bin/python benchmarks/tabular_folds.py --json $(RESULTS)-tabular_folds.json
 	.venv-bench/bin/python benchmarks/tabular_memory.py --json $(RESULTS)-tabular_memory.json
+	.venv-bench/bin/python benchmarks/gan_step.py --json $(RESULTS)-gan_step.json
+	.venv-bench/bin/python benchmarks/gan_frechet.py --json $(RESULTS)-gan_frechet.json
+	.venv-bench/bin/python benchmarks/gan_recipes.py --json $(RESULTS)-gan_recipes.json
 	.venv-bench/bin/python benchmarks/loop_overhead.py --json $(RESULTS)-loop_overhead.json
 
 docs: $(VENV)/.tested
@@ -50,7 +53,7 @@ $(VENV)/.installed: $(SOURCES)
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		-r requirements-test.txt -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e "./domains/tabular[onnx,trees]" -e ./plugins/example
+		-r requirements-test.txt -e "./domains/detection[onnx,transformers]" -e "./domains/text[onnx,lora,language]" -e "./domains/tabular[onnx,trees]" -e "./domains/gan[onnx]" -e ./plugins/example
 	touch $@
 
 .venv-bench/.installed: $(SOURCES) benchmarks/requirements-peers.txt benchmarks/requirements-tables.txt

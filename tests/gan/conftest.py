@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from rondel_gan.config import GanConfig
 from rondel_gan.loops.adversarial import Adversarial
 
 Make = Callable[..., Adversarial]
+sys.path.insert(0, str(Path(__file__).parent))  # makes the helpers of this folder importable
 
 
 @pytest.fixture(autouse=True)

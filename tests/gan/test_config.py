@@ -21,10 +21,20 @@ Configure = Callable[..., GanConfig]
         "model.latent=5000",
         "model.width=0",
         "model.depth=17",
-        "critic_steps=0",
-        "critic_steps=101",
-        "r1.gamma=-1",
+        "r1.weight=-1",
         "r1.every=0",
+        "r1.every=65",
+        "gradient.final=-1",
+        "balance=0",
+        "balance=1.5",
+        "generator.ema_images=0",
+        "discriminator.clip_weights=0",
+        "augment.target=1",
+        "augment.images=0",
+        "alarm.winning=0",
+        "info.categories=1",
+        "translation.pool=-1",
+        "growing.fade=2",
         "evaluation.samples=10",
         "held_out=1",
         "batch_size=0",
@@ -40,11 +50,11 @@ def test_a_value_out_of_range_names_its_key(override: str, configure: Configure)
 
 def test_all_wrong_keys_are_reported_together_with_the_nearest_name(configure: Configure) -> None:
     with pytest.raises(ConfigError) as caught:
-        configure("model.latnet=3", "critic_steps=0")
+        configure("model.latnet=3", "r1.every=0")
     text = str(caught.value)
     assert "2 config problems" in text
     assert "'latent'" in text or "'model.latent'" in text
-    assert "critic_steps" in text
+    assert "r1.every" in text
 
 
 def test_each_player_has_settings_of_its_own(configure: Configure) -> None:

@@ -1,22 +1,42 @@
-"""The contract of every rondel loop, for the GAN domain."""
+"""The contract of every rondel loop, for games of two players on the digits."""
 
 from __future__ import annotations
 
 from rondel.testing import LoopContract
 
+SMALL = (
+    "epochs=2",
+    "batch_size=330",
+    "model.width=16",
+    "model.latent=4",
+    "run.log_every=2",
+    "evaluation.samples=64",
+    "evaluation.every=1",
+    "evaluation.proxy_updates=5",
+)
 
-class TestGan(LoopContract):
-    """On digits: two players, lazy R1, averages, the generator at every second batch."""
+
+class TestAdversarial(LoopContract):
+    """Lazy R1 and path lengths, averages, the generator at every second batch."""
 
     domain = "gan"
     overrides = (
-        "epochs=3",
-        "batch_size=130",
-        "critic_steps=2",
-        "r1.every=3",
-        "model.width=32",
-        "run.log_every=4",
-        "evaluation.samples=100",
-        "evaluation.proxy_updates=10",
+        *SMALL,
+        "turns=D*2 G",
+        "r1.every=2",
+        "path.weight=2",
+        "path.every=2",
+        "generator.ema=0.9",
+        "discriminator.ema=0.9",
     )
-    gradient_overrides = ("r1.every=1",)
+    kills = 1
+    processes = (2,)
+
+
+class TestSimultaneous(LoopContract):
+    """Both gradients before either step, with both penalties in every step."""
+
+    domain = "gan"
+    overrides = (*SMALL, "turns=G+D", "r1.weight=1", "path.weight=2", "alarm.on=false")
+    kills = 1
+    processes = (2,)

@@ -1,84 +1,153 @@
-"""The numbers against formulas that others wrote, or that are worked out by hand."""
+"""All measures together: what they are made of, and the protocol that they name."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
 
-from rondel_gan.metrics import covered, frechet_distance, precision_recall
+from rondel.errors import DataError, UsageError
+from rondel_gan.config import EvaluationConfig
+from rondel_gan.metrics import SampleQuality, covered, frechet_distance
+from rondel_gan.metrics.diversity import diversity
+from rondel_gan.metrics.extractor import make_extractor
+from rondel_gan.metrics.features import evenly
+from rondel_gan.metrics.inception_score import inception_score
+from rondel_gan.metrics.kernel import kernel_distance
+from rondel_gan.metrics.neighbours import Manifold, neighbourhood
+from rondel_gan.models.proxy import Proxy, make_proxy
+from rondel_gan.sampling import to_images, to_pixels
+
+CLASSES = ("dark", "bright")
+PAIRS = {"precision", "recall", "density", "coverage"}
+ALWAYS = {"frechet", "kid", "diversity"} | PAIRS
 
 
-def features(rows: int, columns: int, *, seed: int, shift: float = 0.0) -> torch.Tensor:
+def pictures(count: int, *, seed: int) -> Tensor:
+    """Noise around two levels of grey, (N, 1, 6, 6)."""
     draw = torch.Generator().manual_seed(seed)
-    mixing = torch.randn(columns, columns, generator=draw, dtype=torch.float64)
-    return torch.randn(rows, columns, generator=draw, dtype=torch.float64) @ mixing + shift
+    level = torch.where(torch.arange(count) % 2 == 0, -0.5, 0.5)[:, None, None, None]
+    return level + 0.2 * torch.randn(count, 1, 6, 6, generator=draw)
 
 
-def frechet_by_matrix_root(first: np.ndarray, second: np.ndarray) -> float:
-    """The textbook formula, with the root of the unsymmetric product as the usual packages have."""
-    one, two = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    root_trace = np.sqrt(np.linalg.eigvals(one @ two).astype(complex)).real.sum()
-    difference = first.mean(axis=0) - second.mean(axis=0)
-    return float(difference @ difference + np.trace(one) + np.trace(two) - 2 * root_trace)
+def labelled() -> Proxy:
+    train = pictures(200, seed=0)
+    return make_proxy(train, torch.arange(200) % 2, CLASSES, updates=30)
 
 
-def test_frechet_equals_the_textbook_formula() -> None:
-    first, second = features(300, 16, seed=0), features(250, 16, seed=1, shift=0.5)
-    expected = frechet_by_matrix_root(first.numpy(), second.numpy())
-    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-9)
+def unlabelled() -> Proxy:
+    return make_proxy(pictures(200, seed=0), None, (), updates=1)
 
 
-def test_frechet_equals_scipys_matrix_root() -> None:
-    linalg = pytest.importorskip("scipy.linalg")
-    first, second = features(300, 16, seed=2), features(250, 16, seed=3)
-    one, two = np.cov(first.numpy().T), np.cov(second.numpy().T)
-    root = linalg.sqrtm(one @ two).real
-    difference = (first.mean(0) - second.mean(0)).numpy()
-    expected = difference @ difference + np.trace(one + two - 2 * root)
-    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-8)
+def test_without_labels_there_are_all_numbers_that_need_none() -> None:
+    quality = SampleQuality(unlabelled(), pictures(60, seed=1), neighbours=3)
+    assert set(quality.measure(to_pixels(pictures(80, seed=2)))) == ALWAYS
 
 
-def test_frechet_of_two_normals_in_one_dimension_is_the_closed_form() -> None:
-    first = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)  # mean 0, deviation sqrt(2)
-    second = torch.tensor([[1.0], [5.0]], dtype=torch.float64)  # mean 3, deviation sqrt(8)
-    expected = 3.0**2 + (8**0.5 - 2**0.5) ** 2
-    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-12)
+def test_with_labels_and_training_images_there_are_all_numbers() -> None:
+    train = pictures(200, seed=0)
+    quality = SampleQuality(labelled(), pictures(60, seed=1), neighbours=3, train=train)
+    values = quality.measure(to_pixels(pictures(80, seed=2)))
+    assert set(values) == ALWAYS | {"classes", "inception_score", "novelty"}
+    assert values["novelty"] == pytest.approx(1.0, abs=0.3)
+    copies = quality.measure(to_pixels(train[:80]))
+    assert copies["novelty"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_frechet_of_a_set_with_itself_is_zero_even_if_its_covariance_is_singular() -> None:
-    few = features(10, 64, seed=4)
-    assert frechet_distance(few, few) == pytest.approx(0.0, abs=1e-4 * few.var().item() * 64)
+def test_every_number_is_that_of_its_own_measure() -> None:
+    proxy = labelled()
+    real, pixels = pictures(60, seed=1), to_pixels(pictures(80, seed=2))
+    values = SampleQuality(proxy, real, neighbours=3).measure(pixels)
+    one, two = proxy.features(to_images(to_pixels(real))), proxy.features(to_images(pixels))
+    cut = evenly(two, 60)
+    probabilities = proxy.probabilities(two)
+    assert probabilities is not None
+    assert values == {
+        "frechet": frechet_distance(one, two),
+        "kid": kernel_distance(one, two, subsets=10, size=30).mean,
+        **vars(neighbourhood(Manifold.of(one, 3), Manifold.of(cut, 3))),
+        "diversity": diversity(one, cut),
+        "classes": covered(proxy.predict(two), 2),
+        "inception_score": inception_score(probabilities, splits=10).mean,
+    }
 
 
-def test_frechet_of_singular_covariances_is_symmetric() -> None:
-    few, many = features(20, 64, seed=5), features(500, 64, seed=6)
-    assert frechet_distance(few, many) == pytest.approx(frechet_distance(many, few), rel=1e-6)
+@pytest.mark.parametrize("samples", [40, 80])
+def test_a_measurement_repeats_itself(samples: int) -> None:
+    quality = SampleQuality(labelled(), pictures(60, seed=1), neighbours=3)
+    pixels = to_pixels(pictures(samples, seed=2))
+    first = quality.measure(pixels)
+    quality.measure(to_pixels(pictures(50, seed=3)))
+    assert quality.measure(pixels) == first
 
 
-def test_precision_and_recall_equal_scikit_learns_neighbours() -> None:
-    real, fake = features(80, 5, seed=7), features(80, 5, seed=8)
-
-    def share_inside(members: np.ndarray, queries: np.ndarray) -> float:
-        index = NearestNeighbors(n_neighbors=4).fit(members)  # 3, beside the member itself
-        radius = index.kneighbors(members)[0][:, -1]
-        distances = np.linalg.norm(queries[:, None] - members[None], axis=-1)
-        return float((distances <= radius).any(axis=1).mean())
-
-    precision, recall = precision_recall(real, fake, neighbours=3)
-    assert precision == share_inside(real.numpy(), fake.numpy())
-    assert recall == share_inside(fake.numpy(), real.numpy())
+@pytest.mark.parametrize(("real", "samples"), [(2, 2), (4, 64), (64, 3)])
+def test_few_images_still_have_numbers(real: int, samples: int) -> None:
+    quality = SampleQuality(labelled(), pictures(real, seed=1), neighbours=3)
+    values = quality.measure(to_pixels(pictures(samples, seed=2)))
+    assert all(value == value for value in values.values())
 
 
-def test_a_collapsed_generator_has_precision_but_no_recall() -> None:
-    real = features(200, 5, seed=9)
-    fake = real[:1] + 1e-6 * features(200, 5, seed=10)
-    precision, recall = precision_recall(real, fake, neighbours=3)
-    assert precision > 0.9
-    assert recall <= 0.01
+def test_the_nearest_training_images_of_samples_are_found() -> None:
+    train = pictures(200, seed=0)
+    quality = SampleQuality(unlabelled(), pictures(60, seed=1), neighbours=3, train=train)
+    found = quality.memorisation(to_pixels(train[[7, 150, 7]]))
+    assert found is not None
+    assert found.nearest.tolist() == [7, 150, 7]
 
 
-def test_a_class_is_covered_by_a_tenth_of_its_share() -> None:
-    predicted = torch.tensor([0] * 900 + [1] * 90 + [2] * 10)
-    assert covered(predicted, 4) == 2  # a tenth of a fourth of 1,000 is 25
+def test_without_training_images_nothing_is_said_about_copies() -> None:
+    quality = SampleQuality(unlabelled(), pictures(60, seed=1), neighbours=3)
+    assert quality.memorisation(to_pixels(pictures(5, seed=2))) is None
+
+
+def test_the_protocol_names_features_counts_and_neighbours() -> None:
+    train = pictures(200, seed=0)
+    quality = SampleQuality(labelled(), pictures(100, seed=1), neighbours=3, train=train)
+    assert quality.protocol(80) == (
+        "frechet[proxy-cnn-64d,n=80]: n=80 samples, 100 held-out images, not resized; "
+        "kid over 10 subsets of 40; precision, recall, density, coverage by k=3 among 80 of each; "
+        "inception_score over 10 splits; novelty against 200 training images"
+    )
+
+
+def test_the_protocol_remarks_on_too_few_images_and_leaves_out_what_is_not_measured() -> None:
+    quality = SampleQuality(unlabelled(), pictures(4, seed=1), neighbours=5)
+    assert quality.protocol(80) == (
+        "frechet[random-cnn-64d,n=80]: n=80 samples, 4 held-out images, not resized; "
+        "kid over 10 subsets of 2; precision, recall, density, coverage by k=3 among 4 of each; "
+        "the Frechet distance of 4 rows of 64 features is biased, it comes out too high: go by "
+        "kid, which is not"
+    )
+
+
+def test_held_out_images_that_are_all_the_same_are_refused() -> None:
+    with pytest.raises(DataError) as caught:
+        SampleQuality(unlabelled(), torch.zeros(5, 1, 6, 6), neighbours=3)
+    assert str(caught.value) == (
+        "all 5 real images have the same features. Give images that differ."
+    )
+
+
+def test_a_single_sample_is_refused() -> None:
+    quality = SampleQuality(unlabelled(), pictures(60, seed=1), neighbours=3)
+    with pytest.raises(UsageError, match="1 rows of features are too few"):
+        quality.measure(to_pixels(pictures(1, seed=2)))
+
+
+def test_the_proxys_probabilities_belong_to_its_predictions() -> None:
+    proxy = labelled()
+    features = proxy.features(pictures(50, seed=3))
+    probabilities = proxy.probabilities(features)
+    assert probabilities is not None
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(50).double())
+    assert torch.equal(probabilities.argmax(dim=1), proxy.predict(features))
+    assert unlabelled().probabilities(features) is None
+
+
+def test_without_a_file_of_inception_the_extractor_is_the_proxy() -> None:
+    train, labels = pictures(200, seed=0), torch.arange(200) % 2
+    found = make_extractor(EvaluationConfig(proxy_updates=30), train, labels, CLASSES)
+    assert isinstance(found, Proxy)
+    pixels = pictures(10, seed=4)
+    assert torch.equal(found.features(pixels), labelled().features(pixels))

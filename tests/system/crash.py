@@ -76,19 +76,14 @@ def programs(folder: Path) -> dict[str, Program]:
     phases = "loops.three_phases:main"
     found = {
         "example": Program.of_domain("example", "epochs=4", "run.log_every=3", OFTEN),
-        "tabular": Program.of_domain(
-            "tabular",
-            "epochs=3",
-            "network.width=16",
-            "network.number_width=2",
-            "network.members=2",
-            "ema=0.9",
-            "run.log_every=3",
-            OFTEN,
-        ),
+        "tabular": tabular("epochs=3", "network.members=2", "ema=0.9"),
         "gan": Program.of_domain(
             "gan", f"data={images}", "epochs=3", "run.log_every=3", *quick, OFTEN
         ),
+    }
+    found |= {f"gan-{loop}": gan(*words) for loop, words in GAN_LOOPS.items()}
+    found |= {
+        f"tabular-{loop}": tabular(f"loop={loop}", *words) for loop, words in TABULAR_LOOPS.items()
     }
     found |= {f"detection-{loop}": detection(loop, *words) for loop, words in LOOPS.items()}
     found |= {
@@ -102,6 +97,54 @@ def programs(folder: Path) -> dict[str, Program]:
         found[f"phases-{workers}"] = Program(phases, words, (*words, "resume"))
     found["small"] = Program("loops.one_update:main", ("{run}",), ("{run}", "resume"))
     return found
+
+
+GAN_LOOPS = {
+    "adversarial": (
+        *("turns=D*2 G", "r1.every=2", "path.weight=2", "path.every=2", "generator.ema=0.9"),
+        *("augment.mode=ada", "augment.images=2000", "generator.final_betas=0,0.999"),
+        *("model.condition=auxiliary", "batch_size=330", "epochs=3"),
+    ),
+    "cycle": (
+        *("loop=cycle", "dataset=photos", "translation.width=4", "translation.pool=80"),
+        *("batch_size=52", "epochs=2", "generator.ema=0.9"),
+    ),
+    "growing": ("loop=growing", "growing.epochs=2", "batch_size=330", "epochs=2"),
+    "vae": ("loop=vae", "batch_size=330", "epochs=2", "encoder.ema=0.9"),
+}
+"""The loops of the GAN domain, each with what makes it interesting."""
+
+
+def gan(*words: str) -> Program:
+    """Train a small game on the digits, or on what the words say."""
+    small = ("model.width=16", "model.latent=4", "run.log_every=3")
+    quick = ("evaluation.samples=64", "evaluation.proxy_updates=5")
+    return Program.of_domain("gan", *small, *quick, *words, OFTEN)
+
+
+TABULAR_LOOPS = {
+    "folds": ("dataset=wine", "folds.count=3", "folds.members=2", "batch_size=48", "epochs=3"),
+    "blend": (
+        *("dataset=wine", "folds.count=2", "folds.members=2", "blend.trees=histogram"),
+        *("blend.rounds=1", "batch_size=24", "epochs=3"),
+    ),
+    "multihead": (
+        *(f"data={HERE.parent / 'tabular' / 'tiny' / 'shop.csv'}", "targets=bought,age"),
+        *("network.members=2", "batch_size=32", "epochs=3"),
+    ),
+    "pretrain_then_finetune": (
+        *("dataset=wine", "network.members=2", "pretraining.epochs=2"),
+        *("batch_size=48", "epochs=3"),
+    ),
+    "ensemble": ("network.members=3", "batch_size=96", "epochs=3"),
+}
+"""The loops of the tabular domain, each with what makes it interesting."""
+
+
+def tabular(*words: str) -> Program:
+    """Train small networks on a small table."""
+    small = ("network.width=16", "network.number_width=2", "network.bins=8", "run.log_every=3")
+    return Program.of_domain("tabular", *small, *words, OFTEN)
 
 
 LOOPS = {

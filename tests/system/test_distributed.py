@@ -1,6 +1,6 @@
 """Several processes train as one: same gradients, same weights, one end.
 
-Most groups are forked by `tests.system.loops.ranks`, where nobody ends a process from outside;
+Most groups are forked by `loops.ranks`, where nobody ends a process from outside;
 torchrun starts the others.
 """
 
@@ -27,8 +27,8 @@ from rondel.processes import Processes
 from rondel.rehearsal import differences
 from rondel.rescue import Lookout
 
-ROOT = Path(__file__).parents[2]
-LOOPS = "tests.system.loops"
+HERE = Path(__file__).parent
+LOOPS = "loops"
 TIMEOUT_S = 120
 SOON_S = 15.0
 
@@ -42,7 +42,7 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         check=False,
-        cwd=ROOT,
+        cwd=HERE,
         env=environment(),
         capture_output=True,
         text=True,
@@ -56,7 +56,7 @@ def torchrun(size: int, *words: str) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     # torchrun itself warns under -W error; only its children are ours
     env = environment() | {"PYTHONWARNINGS": "default"}
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=HERE, env=env, stdout=pipe, stderr=pipe, text=True)
 
 
 def saved(directory: Path) -> Any:
@@ -152,7 +152,7 @@ def test_a_penalty_alone_gives_all_processes_the_same_gradient(notes: Notes) -> 
 
 
 class Failures:
-    """The outcomes of all scenarios of `tests.system.loops.failures`."""
+    """The outcomes of all scenarios of `loops.failures`."""
 
     def __init__(self, out: Path) -> None:
         done = python(f"{LOOPS}.failures", str(out))

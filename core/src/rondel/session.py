@@ -65,7 +65,7 @@ def train(
     data: Any = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    recipe: str | Path | None = None,
+    config_file: str | Path | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     **config: Any,
@@ -80,7 +80,7 @@ def train(
         data: A path; or data in memory, if the domain takes it (a data frame).
         out: The run directory; by default a new one below ``runs/``.
         resume: The run directory to continue.
-        recipe: A TOML file of config values, below ``config``.
+        config_file: A TOML file of config values, below ``config``.
         callbacks: Beside those that the config asks for.
         quiet: Show no progress.
         config: Config values; a group is given as a mapping, ``optimizer={"lr": 1e-3}``.
@@ -95,8 +95,8 @@ def train(
     in_memory = data is not None and not isinstance(data, str | Path)
     values = config if in_memory or data is None else {**config, "data": str(data)}
     layers = [Layer("rondel.train", nested(values))]
-    if recipe is not None:
-        layers.insert(0, read_recipe(Path(recipe)))
+    if config_file is not None:
+        layers.insert(0, read_recipe(Path(config_file)))
     if resume is not None:
         layers.insert(0, read_recipe(Path(resume) / "config.toml"))
     resolved = resolve(resolve_target(record.config), layers)

@@ -1,6 +1,6 @@
 """What happens when one process of a group fails: codes, messages and times, as JSON.
 
-python -m tests.system.loops.failures OUT
+python -m loops.failures OUT
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.system.loops import training
-from tests.system.loops.ranks import fork_group, warm_up
+from loops import training
+from loops.ranks import fork_group, warm_up
 from torch import Tensor, nn
 
 import rondel

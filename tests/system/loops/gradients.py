@@ -1,6 +1,6 @@
 """Gradients of one, two and three processes, written down to be compared.
 
-python -m tests.system.loops.gradients OUT
+python -m loops.gradients OUT
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from loops.ranks import fork_group, warm_up
 from safetensors.torch import save_file
-from tests.system.loops.ranks import fork_group, warm_up
 from torch import Tensor, nn
 from torch.nn import functional as F
 

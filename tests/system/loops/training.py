@@ -1,6 +1,6 @@
 """A loop with everything that a resume of several processes has to put back.
 
-python -m tests.system.loops.training DIRECTORY [resume] [slow] [rows] [workers]
+python -m loops.training DIRECTORY [resume] [slow] [rows] [workers]
 """
 
 from __future__ import annotations

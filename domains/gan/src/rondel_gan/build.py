@@ -1,120 +1,185 @@
-"""Makes data, players, proxy and loop from a config."""
+"""Makes data, players, measures and loop from a config."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from rondel import Baseline, Section, Table
+from rondel import Baseline, Section, Watch
 from rondel.errors import ConfigError
 from rondel_gan.config import GanConfig
-from rondel_gan.data.images import Split, split
-from rondel_gan.data.reader import read_images
+from rondel_gan.data.images import Images, split
+from rondel_gan.data.mixtures import Points
+from rondel_gan.data.pairs import Pairs, split_pairs
+from rondel_gan.data.reader import read
 from rondel_gan.loops.adversarial import Adversarial
-from rondel_gan.metrics import SampleQuality
-from rondel_gan.models.perceptron import Discriminator, Generator
-from rondel_gan.models.proxy import Proxy, make_proxy
-from rondel_gan.sampling import sample, to_images, to_pixels
+from rondel_gan.loops.cycle import Cycle
+from rondel_gan.loops.growing import Growing
+from rondel_gan.loops.info import Info
+from rondel_gan.loops.pix2pix import Pix2Pix
+from rondel_gan.loops.vae import VaeGan
+from rondel_gan.metrics import ModeQuality, Quality, SampleQuality
+from rondel_gan.metrics.extractor import make_extractor
+from rondel_gan.models import patch
+from rondel_gan.models.critic import Critic
+from rondel_gan.nets import critic_of, encoder_of, generator_of, translators_of
+from rondel_gan.references import describe_images, describe_points, measure_references
 
-GAUSSIAN_IMAGES = 4096
-"""Real images that the Gaussian of pixels is fitted to, at most."""
-Values = Mapping[str, float]
+SEARCHED = 10_000
+"""Training images among which copies are looked for; of a larger set, the first ones."""
+LOOPS: dict[str, Callable[..., Adversarial]] = {
+    "adversarial": Adversarial,
+    "info": Info,
+    "vae": VaeGan,
+    "growing": Growing,
+    "pix2pix": Pix2Pix,
+    "cycle": Cycle,
+}
 
 
 def build(config: GanConfig) -> Adversarial:
-    """Read the images, hold some out, train the proxy on the others, and make the loop.
+    """Read the data, hold some out, train the proxy on the others, and make the loop.
 
     Raises:
-        DataError: The images cannot be used.
-        ConfigError: A setting does not fit this domain.
+        DataError: The data cannot be used.
+        ConfigError: A setting does not fit the data or the loop.
     """
-    if config.discriminator.compile and config.r1.gamma:
-        raise ConfigError(
-            "torch.compile cannot differentiate the R1 penalty twice",
-            where="discriminator.compile",
-            hint="Leave it false, or switch the penalty off by r1.gamma=0.",
-        )
-    images = read_images(config)
-    parts = split(images, config.held_out)
-    proxy = make_proxy(
-        parts.train, parts.train_labels, images.classes, updates=config.evaluation.proxy_updates
-    )
-    quality = SampleQuality(proxy, parts.held_out, neighbours=config.evaluation.neighbours)
-    shape = parts.train.shape[1:]
-    generator = Generator(config.model, shape)
-    loop = Adversarial(config, generator, Discriminator(config.model, shape), parts.train, quality)
-    loop.data = images.manifest
-    references = measure_references(config, parts, generator, quality)
-    loop.baseline = Baseline(*min(references.guesses.items(), key=lambda g: g[1]["frechet"]))
-    loop.protocol = describe_protocol(config, parts, quality, references)
+    check_compile(config)
+    check_read(config)
+    data = read(config)
+    if isinstance(data, Points):
+        loop = game_of_points(config, data)
+    elif isinstance(data, Pairs):
+        loop = game_of_pairs(config, data)
+    else:
+        loop = game_of_images(config, data)
+    loop.data = data.manifest
     return loop
 
 
-@dataclass(frozen=True)
-class References:
-    """What numbers are compared with: real images, and guesses that learnt nothing."""
-
-    real: Values
-    guesses: Mapping[str, Values]
-
-
-def measure_references(
-    config: GanConfig, parts: Split, generator: Generator, quality: SampleQuality
-) -> References:
-    """Measure training images (no generator can expect to do better) and two simple guesses."""
-    count = config.evaluation.samples
-    gaussian = pixel_gaussian(parts.train, count)
-    return References(
-        real=quality.measure(to_pixels(parts.train[:count])),
-        guesses={
-            "pixel Gaussian": quality.measure(to_pixels(gaussian)),
-            "untrained generator": quality.measure(sample(generator, count, seed=config.run.seed)),
-        },
+def game_of_images(config: GanConfig, images: Images) -> Adversarial:
+    """Return a game of images, measured by the features of a proxy or of Inception."""
+    parts = split(images, config.held_out)
+    extractor = make_extractor(config.evaluation, parts.train, parts.train_labels, images.classes)
+    quality = SampleQuality(
+        extractor,
+        parts.held_out,
+        neighbours=config.evaluation.neighbours,
+        train=parts.train[:SEARCHED],
     )
+    rows = {"real": parts.train}
+    if config.model.condition != "none" and parts.train_labels is not None:
+        rows["labels"] = parts.train_labels
+    loop = game_of_two(config, rows, quality, images.classes)
+    made = untrained(loop, config.evaluation.samples, seed=config.run.seed)
+    references = measure_references(parts.train, made, quality)
+    loop.baseline = Baseline(*min(references.guesses.items(), key=lambda g: g[1]["frechet"]))
+    loop.protocol = describe_images(config, parts, quality, references)
+    return loop
 
 
-def pixel_gaussian(images: Tensor, count: int, *, seed: int = 0) -> Tensor:
-    """Draw images of a Gaussian with the mean and the covariance of real pixels.
+def game_of_points(config: GanConfig, points: Points) -> Adversarial:
+    """Return a game of points of a mixture, measured by its modes."""
+    quality = ModeQuality(points.centres, points.deviation)
+    rows = {"real": points.values}
+    if config.model.condition != "none":
+        rows["labels"] = points.labels
+    classes = tuple(str(mode) for mode in range(len(points.centres)))
+    loop = game_of_two(config, rows, quality, classes)
+    loop.watch = Watch("divergence", "min")
+    made = untrained(loop, config.evaluation.samples, seed=config.run.seed)
+    references = measure_references(points.values, made, quality)
+    loop.baseline = Baseline(*max(references.guesses.items(), key=lambda g: g[1]["modes"]))
+    loop.protocol = describe_points(config, quality, references)
+    return loop
 
-    Weighted sums of the centred images have exactly their covariance, which is never formed.
+
+def game_of_two(
+    config: GanConfig, rows: dict[str, Any], quality: Quality, classes: Sequence[str]
+) -> Adversarial:
+    """Return a game in which samples are made of noise."""
+    shape, count = rows["real"].shape[1:], len(classes)
+    parts: dict[str, Any] = {
+        "data": rows,
+        "quality": quality,
+        "generator": generator_of(config, shape, count),
+        "discriminator": critic_of(config, shape, count),
+    }
+    if config.loop == "vae":
+        parts["encoder"] = encoder_of(config, shape)
+    loop = LOOPS[config.loop](config, **parts)
+    loop.classes = tuple(classes)
+    return loop
+
+
+def game_of_pairs(config: GanConfig, pairs: Pairs) -> Adversarial:
+    """Return a game from image to image, measured by fixed random features."""
+    parts = split_pairs(pairs, config.held_out)
+    source, target = parts.train_a, parts.train_b
+    extractor = make_extractor(config.evaluation, target, None, ())
+    quality = SampleQuality(extractor, parts.held_out_b, neighbours=config.evaluation.neighbours)
+    shapes, width = (source.shape[1:], target.shape[1:]), config.translation.width
+    nets: dict[str, Any] = dict(translators_of(config, *shapes))
+    data, judged = {"real": target}, list(shapes[1])
+    if config.loop == "pix2pix":
+        judged[0] += shapes[0][0]
+        data["source"] = source
+    else:
+        nets["other"] = Critic(*patch.critic_body(width, shapes[0]))
+        nets["sources"] = source
+    nets["discriminator"] = Critic(*patch.critic_body(width, judged))
+    held_out = (parts.held_out_a, parts.held_out_b)
+    loop = LOOPS[config.loop](config, **nets, data=data, quality=quality, held_out=held_out)
+    made = untrained(loop, len(parts.held_out_a), seed=0)
+    references = measure_references(target, made, quality)
+    loop.baseline = Baseline("untrained translator", references.guesses["untrained generator"])
+    text = f"Protocol: {quality.protocol(len(made))}. Numbers are of held-out images."
+    loop.protocol = Section("How translations are measured", text=text)
+    return loop
+
+
+def untrained(loop: Adversarial, count: int, *, seed: int) -> Tensor:
+    """Return samples before the training; statistics of batches stay as they are."""
+    loop.generator.eval()
+    made = loop.samples(count, seed=seed)
+    loop.generator.train()
+    return made
+
+
+def check_compile(config: GanConfig) -> None:
+    """Refuse to compile what is differentiated twice.
+
+    Raises:
+        ConfigError: Names the key.
     """
-    flat = images[:GAUSSIAN_IMAGES].flatten(1)
-    mean = flat.mean(dim=0)
-    weights = torch.randn(count, len(flat), generator=torch.Generator().manual_seed(seed))
-    drawn: Tensor = mean + weights @ (flat - mean) / (len(flat) - 1) ** 0.5
-    return drawn.clamp(-1, 1).reshape(count, *images.shape[1:])
+    penalties = {"discriminator": ("r1", "r2", "gradient"), "generator": ("path",)}
+    for player, names in penalties.items():
+        for name in names:
+            if getattr(config, player).compile and getattr(config, name).weight:
+                raise ConfigError(
+                    f"torch.compile cannot differentiate the penalty '{name}' twice",
+                    where=f"{player}.compile",
+                    hint=f"Leave it false, or switch the penalty off by {name}.weight=0.",
+                )
 
 
-def describe_protocol(
-    config: GanConfig, parts: Split, quality: SampleQuality, references: References
-) -> Section:
-    """Say in the report what the numbers mean, and what stands beside them."""
-    count = config.evaluation.samples
-    text = (
-        f"Protocol: {quality.protocol(count)}. {describe_proxy(quality.proxy, parts)} "
-        "'frechet' is the Frechet distance of these features, not Inception-FID: compare it only "
-        "with numbers of the same protocol and data. Precision and recall are by "
-        f"{config.evaluation.neighbours} nearest neighbours; a class is covered by a tenth of an "
-        "equal share.\n\nThe best state is chosen by the same held-out images, with the same "
-        "noise; 'rondel gan evaluate' draws fresh noise."
-    )
-    names = list(references.real)
-    rows = {f"training images (floor, n={min(count, len(parts.train))})": references.real}
-    rows |= references.guesses
-    table = Table(
-        columns=["", *names],
-        rows=[[title, *(values[name] for name in names)] for title, values in rows.items()],
-    )
-    return Section("How samples are measured", text=text, table=table)
+def check_read(config: GanConfig) -> None:
+    """Refuse settings that the game would not read.
 
-
-def describe_proxy(proxy: Proxy, parts: Split) -> str:
-    """Say what the features are, and how good the classifier behind them."""
-    if parts.held_out_labels is None:
-        return "Without labels the features are those of a network of fixed random weights."
-    features = proxy.features(to_images(to_pixels(parts.held_out)))
-    hits = (proxy.predict(features) == parts.held_out_labels).double().mean().item()
-    return f"The proxy classifies {100 * hits:.1f} % of the held-out images correctly."
+    Raises:
+        ConfigError: Names the key.
+    """
+    translates = config.loop in ("pix2pix", "cycle")
+    unread = {
+        "model.condition": translates and config.model.condition != "none",
+        "augment.mode": translates and config.augment.mode != "none",
+        "path.weight": translates and bool(config.path.weight),
+        "gradient.weight": translates and bool(config.gradient.weight),
+    }
+    for key, is_set in unread.items():
+        if is_set:
+            raise ConfigError(
+                f"loop={config.loop} does not read it", where=key, hint="Leave it out."
+            )

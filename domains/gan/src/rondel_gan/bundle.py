@@ -1,163 +1,203 @@
-"""The trained generator as a folder: sample from it, measure it."""
+"""The trained nets as a folder: make samples or translations, measure them, hand them on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from rondel import Bundle
-from rondel.errors import DataError, UsageError
+from rondel.errors import UsageError
 from rondel_gan.config import GanConfig
-from rondel_gan.data.images import Images, split
-from rondel_gan.data.reader import read_images
-from rondel_gan.metrics import SampleQuality
-from rondel_gan.models.perceptron import Generator
+from rondel_gan.inputs import Inputs, images_of
+from rondel_gan.maker import Maker
+from rondel_gan.models.generator import Generator
 from rondel_gan.models.proxy import Proxy
-from rondel_gan.picture import grid_png, save_pngs
-from rondel_gan.sampling import sample
+from rondel_gan.nets import bundled
+from rondel_gan.sampling import made_of, rendered, translated
+from rondel_gan.words import SAMPLING, TRANSLATING, nearest, parse
+from rondel_gan.writing import write_samples, write_translations
 
-WORDS = {"n": int, "seed": int, "truncation": float}
-"""What ``rondel gan predict`` understands, as KEY=VALUE."""
+Direction = Literal["there", "back"]
+TRANSLATORS = {"there": "generator", "back": "inverse"}
 
 
 class GanBundle(Bundle):
-    """A generator of images, and the proxy that it was measured with."""
+    """A generator of samples or a translator of images, and the proxy that measured it.
+
+    Shapes: samples and images (N, C, H, W) in [-1, 1], or points (N, 2); pixels (N, H, W, C) of
+    8 bits.
+    """
 
     domain: ClassVar[str] = "gan"
 
     @classmethod
     def build(cls, config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, nn.Module]:
-        """Build generator and proxy; `load` fills in the weights."""
+        """Build the nets; `load` fills in the weights."""
         settings = GanConfig.model_validate(config)
-        return {
-            "generator": Generator(settings.model, facts["shape"]),
-            "proxy": Proxy.of_facts(facts),
-        }
+        made = bundled(settings, facts["shape"], facts["source"], len(facts["classes"]))
+        if facts["proxy"]:
+            made["proxy"] = Proxy.of_facts(facts)
+        return made
+
+    @cached_property
+    def settings(self) -> GanConfig:
+        """The config that the model was trained with."""
+        return GanConfig.model_validate(self.config)
 
     @property
-    def generator(self) -> Generator:
-        """The generator, with averaged weights."""
-        generator = self.modules["generator"]
-        assert isinstance(generator, Generator)
-        return generator
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what is made: (C, H, W), or (2,)."""
+        return tuple(self.facts["shape"])
 
-    def predict(self, inputs: int = 64, *, seed: int = 0, truncation: float = 1.0) -> Tensor:
-        """Return samples as pixels, (N, H, W, C) of 8 bits.
+    @property
+    def translates(self) -> bool:
+        """Images are made of images, not of noise."""
+        return bool(self.facts["source"])
 
-        Args:
-            inputs: How many.
-            seed: Of the noise; the n-th sample of a seed is always the same.
-            truncation: Factor on the noise; below 1 samples are more typical and less varied.
+    @cached_property
+    def maker(self) -> Maker:
+        """The generator, with averaged weights.
 
         Raises:
-            UsageError: The number, the seed or the factor makes no sense.
+            UsageError: It is a translator.
         """
-        checks = {
-            "n": (inputs, inputs >= 1, "at least 1"),
-            "seed": (seed, seed >= 0, "not negative"),
-            "truncation": (truncation, truncation >= 0, "not negative"),
-        }
-        for name, (value, sensible, rule) in checks.items():
-            if not sensible:
-                raise UsageError(f"{name} is {value!r}", hint=f"It must be {rule}.")
-        return sample(self.generator, inputs, seed=seed, truncation=truncation)
+        generator = self.modules["generator"]
+        if not isinstance(generator, Generator):
+            raise UsageError(
+                "a translator makes images of images, not of noise",
+                hint="Give it pictures: rondel gan predict BUNDLE FILES --out FOLDER.",
+            )
+        return Maker(generator, self.settings, self.facts["classes"])
 
-    def predict_files(self, inputs: Sequence[str], out: Path | None) -> str:
-        """Draw samples as ``n=64 seed=0 truncation=1`` says, into a PNG grid or a folder.
+    def predict(
+        self, inputs: Inputs | int = 64, *, direction: Direction = "there", **wishes: Any
+    ) -> Tensor:
+        """Return samples, or images made of images, as pixels; points as they are.
 
         Args:
-            inputs: Words KEY=VALUE.
-            out: A file that ends in .png gets a grid, anything else is a folder of PNGs.
+            inputs: How many samples; or what to translate (VAE-GAN: to rebuild): files, folders,
+                images (N, C, H, W) in [-1, 1], or pixels (N, H, W, C) of 8 bits.
+            direction: 'back' for the way back of CycleGAN.
+            wishes: ``seed``, ``truncation``, ``label`` and ``code``, as `Maker.samples` has them.
+
+        Raises:
+            UsageError: A value makes no sense, or the model does something else.
+            DataError: An image cannot be read, or does not fit.
+        """
+        if isinstance(inputs, int):
+            return rendered(self.maker.samples(inputs, **wishes))
+        if self.translates:
+            return rendered(self.translate(inputs, direction=direction))
+        return rendered(self.rebuild(inputs, **wishes))
+
+    def translate(self, inputs: Inputs, *, direction: Direction = "there") -> Tensor:
+        """Return translations of images, (N, C, H, W) in [-1, 1].
+
+        Raises:
+            UsageError: It is no translator, or has no such direction.
+            DataError: An image cannot be read, or does not fit.
+        """
+        if not self.translates:
+            raise UsageError(
+                "the model translates nothing", hint="Draw samples: rondel gan sample."
+            )
+        known = [way for way, name in TRANSLATORS.items() if name in self.modules]
+        if direction not in known:
+            raise UsageError(f"there is no direction {direction!r}", hint=nearest(direction, known))
+        shape = self.facts["source"] if direction == "there" else self.shape
+        return translated(self.modules[TRANSLATORS[direction]], images_of(inputs, shape))
+
+    @torch.no_grad()
+    def encode(self, inputs: Inputs) -> Tensor:
+        """Return the codes of images, (N, Z): the means that a VAE-GAN's encoder says.
+
+        Raises:
+            UsageError: There is no encoder.
+            DataError: An image cannot be read, or does not fit.
+        """
+        if "encoder" not in self.modules:
+            raise UsageError(
+                "the generator makes samples of noise, not of images",
+                hint="Say how many: n=64. Translators and VAE-GANs take images.",
+            )
+        codes: Tensor = self.modules["encoder"](images_of(inputs, self.shape))[0]
+        return codes
+
+    def rebuild(self, inputs: Inputs, *, label: str | None = None) -> Tensor:
+        """Return what a VAE-GAN makes of the codes of images, (N, C, H, W) in [-1, 1].
+
+        Args:
+            inputs: The images.
+            label: Their class, which a conditional model must be told.
+
+        Raises:
+            UsageError: There is no encoder; or the class is missing, or unknown.
+            DataError: An image cannot be read, or does not fit.
+        """
+        codes, maker = self.encode(inputs), self.maker
+        if maker.classes and label is None:
+            raise UsageError(
+                "of which class the images are is not said", hint=nearest("", maker.classes)
+            )
+        return made_of(maker.generator, codes, maker.labels(len(codes), label))
+
+    def predict_files(self, inputs: Sequence[str], out: Path | None) -> str:
+        """Write samples as ``n=64 seed=0 truncation=1 class=NAME`` says, or make images of files.
+
+        Args:
+            inputs: Words KEY=VALUE; of translators and VAE-GANs pictures and folders.
+            out: A .png file gets a grid, a .csv file points, anything else is a folder of PNGs.
 
         Raises:
             UsageError: A word is not understood, or there is no ``out``.
+            DataError: An image cannot be read, or does not fit.
         """
-        words = dict(parse_word(text) for text in inputs)
-        count = int(words.get("n", 64))
-        return self.write(
-            out,
-            count=count,
-            seed=int(words.get("seed", 0)),
-            truncation=float(words.get("truncation", 1.0)),
-        )
+        values, files = parse(inputs, TRANSLATING if self.translates else SAMPLING)
+        if "class" in values:
+            values["label"] = values.pop("class")
+        if not files and not self.translates:
+            return self.write(out, values.pop("n", 64), **values)
+        made = self.translate(files, **values) if self.translates else self.rebuild(files, **values)
+        return write_translations(out, made, files)
 
-    def write(self, out: Path | None, *, count: int, seed: int, truncation: float) -> str:
-        """Draw samples into a PNG grid or a folder, and say where they are.
+    def write(self, out: Path | None, count: int, *, seed: int = 0, **wishes: Any) -> str:
+        """Write samples into a grid, a folder, or a table of points, and say where they are.
+
+        Args:
+            out: A .png or .csv file, or a folder.
+            count: How many.
+            seed: Of the noise.
+            wishes: The others that `Maker.samples` has.
 
         Raises:
-            UsageError: There is no ``out``, or it cannot be written.
+            UsageError: A value makes no sense; there is no ``out``, or it cannot be written.
         """
-        if out is None:
-            raise UsageError("samples need a place", hint="Add --out grid.png, or --out FOLDER.")
-        pixels = self.predict(count, seed=seed, truncation=truncation)
-        try:
-            if out.suffix.lower() == ".png":
-                out.parent.mkdir(parents=True, exist_ok=True)
-                out.write_bytes(grid_png(pixels))
-            else:
-                save_pngs(pixels, out)
-        except OSError as error:
-            raise UsageError(
-                f"cannot be written: {error.strerror}", where=str(out), hint="Give another --out."
-            ) from error
-        return f"{count} samples of seed {seed}: {out}"
+        made = self.maker.samples(count, seed=seed, **wishes)
+        return write_samples(out, made, f"{count} samples of seed {seed}")
 
     def evaluate(self, data: Path | None) -> dict[str, float]:
-        """Measure samples of fresh noise, against held-out images or all those of ``data``.
+        """Measure samples of fresh noise, or translations, against held-out images or ``data``.
 
         Raises:
-            DataError: The images cannot be read, are of another shape, or are not those that the
-                model was trained on.
+            DataError: The data cannot be read, does not fit, or is not what the model was
+                trained on.
         """
-        config = GanConfig.model_validate(self.config)
-        if data is not None:
-            images = read_images(config.model_copy(update={"data": data}))
-            real = self._fitting(images)
-        else:
-            images = read_images(config)
-            real = split(self._unchanged(images), config.held_out).held_out
-        proxy = self.modules["proxy"]
-        assert isinstance(proxy, Proxy)
-        quality = SampleQuality(proxy, real, neighbours=config.evaluation.neighbours)
-        # not the noise by which the best state was chosen
-        seed = config.run.seed + 1
-        return quality.measure(sample(self.generator, config.evaluation.samples, seed=seed))
+        from rondel_gan.evaluation import evaluate
 
-    def _fitting(self, images: Images) -> Tensor:
-        shape, own = tuple(images.pixels.shape[1:]), self.generator.shape
-        if shape != own:
-            raise DataError(
-                f"images of shape {shape} (channels, height, width), but the model makes {own}",
-                where=images.name,
-                hint="Give images like those that it was trained on.",
-            )
-        return images.pixels
+        return evaluate(self, data)
 
-    def _unchanged(self, images: Images) -> Images:
-        if self.data is not None and self.data.hash != images.manifest.hash:
-            changes = "; ".join(self.data.difference(images.manifest)[:3])
-            raise DataError(
-                f"is not what the model was trained on any more ({changes})",
-                where=images.name,
-                hint="Restore it, or name other data: rondel gan evaluate BUNDLE DATA.",
-            )
-        return images
+    def export(self, out: Path, format: str) -> Path:  # noqa: A002 - the command line's own word
+        """Write the generator, or the translators, for another runtime: 'onnx' or 'pt2'.
 
+        Raises:
+            UsageError: There is no such format, or packages are missing.
+            RondelError: What was exported computes something else.
+        """
+        from rondel_gan.exporting import export
 
-def parse_word(text: str) -> tuple[str, float]:
-    """Read one KEY=VALUE of ``rondel gan predict``.
-
-    Raises:
-        UsageError: The key is unknown, or the value no number of its kind.
-    """
-    name, _, value = text.partition("=")
-    if name not in WORDS:
-        raise UsageError(f"{text!r} is not understood", hint="Write n=64 seed=0 truncation=1.0.")
-    try:
-        return name, WORDS[name](value)
-    except ValueError as error:
-        kind = "a whole number" if WORDS[name] is int else "a number"
-        raise UsageError(f"{name}={value!r} is not {kind}", hint=f"Write {name}=1.") from error
+        return export(self, out, format)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rondel.data_manifest import hash_files
 from rondel.errors import DataError
-from rondel_gan.data.images import Images, check_count, check_memory
+from rondel_gan.data.images import Images, check_count, check_memory, scaled_bytes
 
 Color = Literal["grey", "rgb"]
 T = TypeVar("T")
@@ -37,7 +37,7 @@ MODES: dict[str, Color] = {
 }
 PILLOW_MODE = {"grey": "L", "rgb": "RGB"}
 MOST_PIXELS = 1 << 20
-"""Of one picture: a perceptron is no model for more."""
+"""Of one picture: no net here is made for more."""
 
 
 @dataclass(frozen=True)
@@ -60,23 +60,42 @@ def read_folder(path: Path, *, color: Color | None = None) -> Images:
     Raises:
         DataError: There are too few, they differ in size or colour, or one cannot be decoded.
     """
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    check_count(len(files), where=str(path))
-    headers = [read_header(file) for file in files]
-    check_alike(headers, mixed_colors=color is not None)
-    kind = color or headers[0].color
-    first = headers[0]
-    check_memory(len(files), first.height, first.width, 1 if kind == "grey" else 3, where=str(path))
-    pixels = np.stack([decode(header, kind) for header in headers])  # (N, C, H, W)
+    files = pictures_below(path)
+    pixels = read_pictures(files, where=str(path), color=color)
     labels, classes = labels_of(files, path)
     return Images(
         name=path.name,
-        pixels=torch.from_numpy(pixels).float() / 127.5 - 1,
+        pixels=pixels,
         labels=labels,
         classes=classes,
         source_range="0 to 255",
         manifest=hash_files(files, path, name=path.name, samples=len(files)),
     )
+
+
+def pictures_below(path: Path) -> list[Path]:
+    """Return every file below a folder that is called a picture, sorted."""
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+
+
+def read_pictures(files: list[Path], *, where: str, color: Color | None = None) -> Tensor:
+    """Read pictures of one size and colour as (N, C, H, W) in [-1, 1].
+
+    Args:
+        files: The pictures.
+        where: Where they lie, for messages.
+        color: Convert all pictures to it; None leaves them as they are.
+
+    Raises:
+        DataError: There are too few, they differ in size or colour, or one cannot be decoded.
+    """
+    check_count(len(files), where=where)
+    headers = [read_header(file) for file in files]
+    check_alike(headers, mixed_colors=color is not None)
+    kind = color or headers[0].color
+    first = headers[0]
+    check_memory(len(files), first.height, first.width, 1 if kind == "grey" else 3, where=where)
+    return scaled_bytes(np.stack([decode(header, kind) for header in headers]))
 
 
 def read_header(path: Path) -> Header:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rondel import DataManifest
 from rondel.errors import DataError
+from rondel_gan.data.mixtures import Points
 
 FEWEST = 20
 """Below this neither a player nor a covariance can be had."""
@@ -29,7 +32,8 @@ class Images:
         classes: Their names.
         source_range: The values in the source, for people.
         manifest: The hash of the content.
-        held_out: Images that the set itself keeps for evaluation, if it says so.
+        held_out: How many images the set itself keeps for evaluation, if it says so.
+        test_is_last: Those are the last ones; otherwise they are drawn.
     """
 
     name: str
@@ -39,11 +43,12 @@ class Images:
     source_range: str
     manifest: DataManifest
     held_out: int | None = None
+    test_is_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The images to train on, with labels if known, and those kept for evaluation."""
+    """The samples to train on, with labels if known, and those kept for evaluation."""
 
     train: Tensor
     train_labels: Tensor | None
@@ -51,31 +56,59 @@ class Split:
     held_out_labels: Tensor | None
 
 
-def split(images: Images, share: float | None) -> Split:
+def split(data: Images | Points, share: float | None) -> Split:
     """Split at random, but always the same way: numbers of different seeds stay comparable.
 
     Args:
-        images: The whole set.
-        share: Of the images to hold out; None for what the set says, else a fifth.
+        data: The whole set.
+        share: Of the samples to hold out; None for what the set says, else a fifth.
 
     Raises:
-        DataError: There are too few images.
+        DataError: There are too few samples.
     """
-    count = len(images.pixels)
-    check_count(count, where=images.name)
-    kept = round(count * (share if share is not None else OWN_SHARE))
-    if share is None and images.held_out is not None:
-        kept = images.held_out
-    kept = min(max(kept, 2), count - 2)  # a covariance needs two
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(SPLIT_SEED))
-    train, held_out = order[:-kept], order[-kept:]
-    labels = images.labels
+    if isinstance(data, Points):
+        rows, own, last = data.values, None, False
+    else:
+        rows, own, last = data.pixels, data.held_out, data.test_is_last
+    held_out, train = held_out_rows(len(rows), share, own=own, last=last, where=data.name)
+    labels = data.labels
     return Split(
-        train=images.pixels[train],
+        train=rows[train],
         train_labels=None if labels is None else labels[train],
-        held_out=images.pixels[held_out],
+        held_out=rows[held_out],
         held_out_labels=None if labels is None else labels[held_out],
     )
+
+
+def held_out_rows(
+    count: int, share: float | None, *, own: int | None, last: bool, where: str
+) -> tuple[Tensor, Tensor]:
+    """Return the indices of the rows to hold out, and of the others.
+
+    Args:
+        count: Of all rows.
+        share: To hold out; None for what the set says, else a fifth.
+        own: How many the set says.
+        last: Those are its last ones.
+        where: The set, for the message.
+
+    Raises:
+        DataError: There are too few rows.
+    """
+    check_count(count, where=where)
+    kept = round(count * (share if share is not None else OWN_SHARE))
+    if share is None and own is not None:
+        kept = own
+    kept = min(max(kept, 2), count - 2)  # a covariance needs two
+    if share is None and last:
+        return torch.arange(count)[-kept:], torch.arange(count)[:-kept]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(SPLIT_SEED))
+    return order[-kept:], order[:-kept]
+
+
+def scaled_bytes(pixels: np.ndarray[Any, Any]) -> Tensor:
+    """Return unsigned bytes (N, C, H, W) as float32 in [-1, 1]."""
+    return torch.from_numpy(pixels).float() / 127.5 - 1
 
 
 def check_count(count: int, *, where: str) -> None:

@@ -1,53 +1,31 @@
-"""Generator and discriminator as perceptrons, for small images.
-
-Shapes: N samples, Z latent numbers, images (N, C, H, W).
-"""
+"""Bodies of perceptrons, for points and small images."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from rondel_gan.config import ModelConfig
 
-SLOPE = 0.2
-"""Of the leaky ReLU below zero, as in DCGAN (Radford, Metz and Chintala, 2016)."""
+
+def generator_body(config: ModelConfig, inputs: int, shape: Sequence[int]) -> nn.Module:
+    """Return the net (N, inputs) -> (N, *shape): hidden layers and a linear one."""
+    layers = hidden_layers(config, inputs)
+    output = nn.Linear(config.width, math.prod(shape))
+    return nn.Sequential(*layers, output, nn.Unflatten(1, tuple(shape)))
 
 
-class Generator(nn.Module):
-    """Makes images of noise: (N, Z) -> (N, C, H, W), in [-1, 1] if it ends in tanh."""
-
-    def __init__(self, config: ModelConfig, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.latent = config.latent
-        self.shape = tuple(shape)
-        self.layers = perceptron(config, config.latent, math.prod(shape))
-        self.squash = nn.Tanh() if config.output == "tanh" else nn.Identity()
-
-    def forward(self, noise: Tensor) -> Tensor:
-        """Make one image of each row of noise."""
-        images: Tensor = self.squash(self.layers(noise))
-        return images.reshape(-1, *self.shape)
+def critic_body(config: ModelConfig, shape: Sequence[int]) -> tuple[nn.Module, int]:
+    """Return the net (N, *shape) -> (N, width) of hidden layers, and its width."""
+    layers = hidden_layers(config, math.prod(shape))
+    return nn.Sequential(nn.Flatten(), *layers), config.width
 
 
-class Discriminator(nn.Module):
-    """Scores images, higher for real: (N, C, H, W) -> (N,) logits."""
-
-    def __init__(self, config: ModelConfig, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.layers = perceptron(config, math.prod(shape), 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Score each image."""
-        scores: Tensor = self.layers(images.flatten(1))
-        return scores.squeeze(1)
-
-
-def perceptron(config: ModelConfig, inputs: int, outputs: int) -> nn.Sequential:
-    """Return ``depth`` hidden layers with leaky ReLU, and a linear one."""
+def hidden_layers(config: ModelConfig, inputs: int) -> list[nn.Module]:
+    """Return ``depth`` linear layers, each with a leaky ReLU."""
     layers: list[nn.Module] = []
     for size in [inputs, *[config.width] * (config.depth - 1)]:
-        layers += [nn.Linear(size, config.width), nn.LeakyReLU(SLOPE)]
-    return nn.Sequential(*layers, nn.Linear(config.width, outputs))
+        layers += [nn.Linear(size, config.width), nn.LeakyReLU(config.slope)]
+    return layers

@@ -19,7 +19,10 @@ from torch import Tensor, nn
 FEATURES = 64
 SEED = 0
 BATCH_SIZE = 64
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.1
+SMOOTHING = 0.1
+"""Of the labels, as in the training of Inception (Szegedy et al., 2016): it keeps features small."""
 CHUNK = 1024
 
 
@@ -31,6 +34,8 @@ class Proxy(nn.Module):
         classes: Names of the classes; none for random weights.
     """
 
+    distance = "frechet"
+    resize = "not resized"
     shift: Tensor  # (F,)
     scale: Tensor  # (F,)
 
@@ -80,6 +85,14 @@ class Proxy(nn.Module):
         classes: Tensor = self.head(features.to(self.scale.dtype)).argmax(dim=1)
         return classes
 
+    @torch.no_grad()
+    def probabilities(self, features: Tensor) -> Tensor | None:
+        """Return the probabilities of the classes in float64, (N, classes); None without any."""
+        if self.head is None:
+            return None
+        logits: Tensor = self.head(features.to(self.scale.dtype))
+        return logits.double().softmax(dim=1)
+
     def facts(self) -> dict[str, Any]:
         """Return what a bundle needs to build this network again."""
         return {"classes": list(self.classes)}
@@ -112,12 +125,16 @@ def make_proxy(
 
 def fit(proxy: Proxy, images: Tensor, labels: Tensor, *, updates: int) -> None:
     """Train the classifier on random batches, by AdamW on a cosine schedule."""
-    optimizer = torch.optim.AdamW(proxy.parameters(), lr=LEARNING_RATE, fused=True)
+    optimizer = torch.optim.AdamW(
+        proxy.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     for _ in range(updates):
         batch = torch.randint(len(images), (BATCH_SIZE,))
         optimizer.zero_grad()
-        torch.autograd.backward(F.cross_entropy(proxy.logits(images[batch]), labels[batch]))
+        logits = proxy.logits(images[batch])
+        loss = F.cross_entropy(logits, labels[batch], label_smoothing=SMOOTHING)
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
 

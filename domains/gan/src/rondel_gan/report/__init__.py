@@ -1,0 +1,1 @@
+"""The sections of a game's report: what the generator can do, and how the game went."""
