@@ -250,8 +250,12 @@ def pytorch_tabular(train: Any, test: Any, target: str, table: str, seed: int) -
     torch.set_num_threads(1)
     task = "regression" if table == "diamonds" else "classification"
     names = [n for n in test if test[n].dtype.kind not in "if"]
+    # it writes scaled numbers into the columns that it was given, which integers do not take
+    floats = {n: float for n in test if n not in names}
     train, test = (
-        f.assign(**{n: f[n].astype(object).where(f[n].notna(), "missing") for n in names})
+        f.astype(floats).assign(
+            **{n: f[n].astype(object).where(f[n].notna(), "missing") for n in names}
+        )
         for f in (train, test)
     )
     model = TabularModel(

@@ -10,12 +10,16 @@ import pytest
 from rondel_gan.alarm import HISTORY, PATIENCE, Alarm
 from rondel_gan.config import AlarmConfig
 
-WELL = {"spread": 0.9, "alike": 0.8, "wins": 0.7, "gradient": 1.0, "novelty": 1.0}
+WELL = {
+    **{"spread": 0.9, "alike": 0.8, "coverage": 0.6},
+    **{"wins": 0.7, "gradient": 1.0, "novelty": 1.0},
+}
 SICK = {
     "collapse": ({"spread": 0.2}, ["20 %", "few things to say", "recipe=r3gan"]),
     "alike": ({"alike": 0.04}, ["differ by 4 %", "ignores its noise", "Start anew"]),
+    "missing": ({"coverage": 0.008}, ["0.8 % of the real images", "never made", "r3gan"]),
     "winning": ({"wins": 0.999}, ["99.9 %", "learns little", "r1.weight"]),
-    "vanishing": ({"gradient": 1e-5}, ["1.0e-05, usually 1.0e+00", "saturated", "relativistic"]),
+    "vanishing": ({"gradient": 1e-5}, ["1.0e-05 of what is usual", "saturated", "relativistic"]),
     "copies": ({"novelty": 0.1}, ["0.10 times as far", "repeats them", "Train shorter"]),
 }
 

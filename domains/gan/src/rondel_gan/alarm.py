@@ -12,12 +12,78 @@ from rondel_gan.config import AlarmConfig
 
 LOOKS = 256
 """Images whose distances are compared."""
-ALIKE = 0.15
-"""Samples of different noise differ at least by this share of what real images do."""
 HISTORY = 3
 """Looks before a gradient can be called small for this game."""
 PATIENCE = 2
 """Looks in a row that must show a sign; a game that has just begun shows some."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A sign that a game goes wrong.
+
+    Args:
+        name: In the log.
+        measure: What is looked at.
+        limit: The threshold, a key of `alarm`.
+        text: What was seen, the likely cause, and what to do.
+        above: It is wrong to be above the threshold, not below.
+    """
+
+    name: str
+    measure: str
+    limit: str
+    text: str
+    above: bool = False
+
+
+SIGNS = (
+    Sign(
+        "collapse",
+        "spread",
+        "spread",
+        "for the discriminator samples spread over {percent:.0f} % of what real images do; the "
+        "generator has few things to say. Raise r1.weight, lower generator.optimizer.lr, or try "
+        "recipe=r3gan.",
+    ),
+    Sign(
+        "alike",
+        "alike",
+        "alike",
+        "samples of different noise differ by {percent:.0f} % of what real images do; the "
+        "generator ignores its noise. Start anew with recipe=r3gan or a lower rate.",
+    ),
+    Sign(
+        "missing",
+        "coverage",
+        "coverage",
+        "samples come near {percent:.1f} % of the real images; whole kinds of them are never made. "
+        "Raise r1.weight, lower both rates, or try recipe=r3gan.",
+    ),
+    Sign(
+        "winning",
+        "wins",
+        "winning",
+        "the discriminator tells {percent:.1f} % of all pairs apart; the generator learns little "
+        "from it. Raise r1.weight, lower discriminator.optimizer.lr, or vary its images: "
+        "augment.mode=ada.",
+        above=True,
+    ),
+    Sign(
+        "vanishing",
+        "vanishing",
+        "gradient",
+        "the generator's gradient is {value:.1e} of what is usual in this game; the discriminator "
+        "is saturated. Raise r1.weight, or use loss=relativistic.",
+    ),
+    Sign(
+        "copies",
+        "novelty",
+        "novelty",
+        "samples are {value:.2f} times as far from training images as held-out images are; the "
+        "generator repeats them. Train shorter, get more images, or use augment.mode=ada.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +127,8 @@ class Alarm:
 
         Args:
             signs: Any of 'spread' and 'alike' (made against real), 'wins' (share of pairs that
-                the discriminator orders rightly), 'gradient' (norm, of the generator), 'novelty'
+                the discriminator orders rightly), 'gradient' (norm, of the generator), 'coverage'
+                (share of real images, or of modes, that samples come near) and 'novelty'
                 (distance to training images against that of held-out ones).
         """
         self._looks += 1
@@ -74,48 +141,29 @@ class Alarm:
         return new
 
     def _found(self, signs: Mapping[str, float]) -> dict[str, str]:
-        config, found = self.config, {}
-        spread, alike = signs.get("spread"), signs.get("alike")
-        if spread is not None and spread < config.spread:
-            found["collapse"] = (
-                f"for the discriminator samples spread over {100 * spread:.0f} % of what real "
-                "images do; the generator has few things to say. Raise r1.weight, lower "
-                "generator.optimizer.lr, or try recipe=r3gan."
-            )
-        if alike is not None and alike < ALIKE:
-            found["alike"] = (
-                f"samples of different noise differ by {100 * alike:.0f} % of what real images do; "
-                "the generator ignores its noise. Start anew with recipe=r3gan or a lower rate."
-            )
-        wins = signs.get("wins")
-        if wins is not None and wins > config.winning:
-            found["winning"] = (
-                f"the discriminator tells {100 * wins:.1f} % of all pairs apart; the generator "
-                "learns little from it. Raise r1.weight, lower discriminator.optimizer.lr, or "
-                "vary its images: augment.mode=ada."
-            )
-        gradient = signs.get("gradient")
-        if gradient is not None:
-            usual = median(self._gradients) if len(self._gradients) >= HISTORY else 0.0
-            if gradient < config.gradient * usual:
-                found["vanishing"] = (
-                    f"the generator's gradient is {gradient:.1e}, usually {usual:.1e}; the "
-                    "discriminator is saturated. Raise r1.weight, or use loss=relativistic."
-                )
-            self._gradients.append(gradient)
-        novelty = signs.get("novelty")
-        if novelty is not None and novelty < config.novelty:
-            found["copies"] = (
-                f"samples are {novelty:.2f} times as far from training images as held-out images "
-                "are; the generator repeats them. Train shorter, get more images, or use "
-                "augment.mode=ada."
-            )
+        """Return what is wrong at this look, by its name."""
+        measured = {**signs, "vanishing": self._gradient(signs.get("gradient"))}
+        found = {}
+        for sign in SIGNS:
+            value = measured.get(sign.measure)
+            limit = float(getattr(self.config, sign.limit))
+            if value is not None and (value > limit if sign.above else value < limit):
+                found[sign.name] = sign.text.format(value=value, percent=100 * value)
         return found
+
+    def _gradient(self, norm: float | None) -> float | None:
+        """Return a gradient's norm as a share of what is usual in this game, once that is known."""
+        if norm is None:
+            return None
+        usual = median(self._gradients) if len(self._gradients) >= HISTORY else 0.0
+        self._gradients.append(norm)
+        return norm / usual if usual else None
 
     def section(self) -> Section:
         """Say in the report what the alarm told, and when."""
         if not self.history:
-            return Section("Collapse alarm", text=f"Silent in all {self._looks} evaluations.")
+            times = "the only evaluation" if self._looks == 1 else f"all {self._looks} evaluations"
+            return Section("Collapse alarm", text=f"Silent in {times}.")
         now = ", ".join(self.ringing) or "nothing any more"
         table = Table(["evaluation", "sign", "what was seen"], self.history)
         return Section("Collapse alarm", text=f"At the end: {now}.", table=table)

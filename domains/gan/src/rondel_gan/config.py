@@ -100,6 +100,12 @@ class AlarmConfig(Config):
     spread: float = setting(
         0.3, help="Lowest spread of samples, as a share of that of real images.", ge=0
     )
+    alike: float = setting(
+        0.15, help="Lowest difference of samples, as a share of that of real images.", ge=0
+    )
+    coverage: float = setting(
+        0.1, help="Lowest share of real images, or of modes, that samples come near.", ge=0, le=1
+    )
     winning: float = setting(
         0.97, help="Highest share of images that the discriminator tells apart.", gt=0, le=1
     )

@@ -225,7 +225,7 @@ class Adversarial(Game):
             **self.ledger.drain(),
             "spread": spread(look(fake)) / max(spread(look(real)), 1e-12),
             "alike": spread(fake) / max(spread(real), 1e-12),
-            **{name: values[name] for name in ("novelty",) if name in values},
+            **{name: values[name] for name in ("coverage", "novelty") if name in values},
         }
 
     def features_of(self, images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from torch import Tensor
@@ -66,6 +66,10 @@ class Translation(Adversarial):
     def source_shape(self) -> list[int]:
         """Return the shape of a source, (C, H, W)."""
         return list(self.held_out[0].shape[1:])
+
+    def signs(self, made: Tensor, values: Mapping[str, float]) -> dict[str, float]:
+        """Return what the alarm looks at; translations are as varied as their sources are."""
+        return super().signs(made, {n: v for n, v in values.items() if n != "coverage"})
 
     def exhibits(self) -> Sequence[Section | None]:
         """Show translations."""
