@@ -11,8 +11,12 @@ from rondel_gan.alarm import HISTORY, PATIENCE, Alarm
 from rondel_gan.config import AlarmConfig
 
 WELL = {
-    **{"spread": 0.9, "alike": 0.8, "coverage": 0.6},
-    **{"wins": 0.7, "gradient": 1.0, "novelty": 1.0},
+    "spread": 0.9,
+    "alike": 0.8,
+    "coverage": 0.6,
+    "wins": 0.7,
+    "gradient": 1.0,
+    "novelty": 1.0,
 }
 SICK = {
     "collapse": ({"spread": 0.2}, ["20 %", "few things to say", "recipe=r3gan"]),

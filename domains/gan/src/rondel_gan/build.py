@@ -157,7 +157,7 @@ def check_compile(config: GanConfig) -> None:
     penalties = {"discriminator": ("r1", "r2", "gradient"), "generator": ("path",)}
     for player, names in penalties.items():
         for name in names:
-            if getattr(config, player).compile and getattr(config, name).weight:
+            if getattr(config, player).compile and getattr(config, name).on:
                 raise ConfigError(
                     f"torch.compile cannot differentiate the penalty '{name}' twice",
                     where=f"{player}.compile",
@@ -175,8 +175,8 @@ def check_read(config: GanConfig) -> None:
     unread = {
         "model.condition": translates and config.model.condition != "none",
         "augment.mode": translates and config.augment.mode != "none",
-        "path.weight": translates and bool(config.path.weight),
-        "gradient.weight": translates and bool(config.gradient.weight),
+        "path.weight": translates and config.path.on,
+        "gradient.weight": translates and config.gradient.on,
     }
     for key, is_set in unread.items():
         if is_set:

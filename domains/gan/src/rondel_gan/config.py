@@ -48,6 +48,11 @@ class PenaltyConfig(Config):
         1, help="Turns between two of them, each that much stronger (lazy).", ge=1, le=64
     )
 
+    @property
+    def on(self) -> bool:
+        """It has a weight, at the beginning or at the end."""
+        return bool(self.weight or self.final)
+
 
 class PlayerConfig(UpdateConfig):
     """One player: optimizer, schedules, average."""

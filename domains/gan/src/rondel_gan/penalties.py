@@ -64,7 +64,7 @@ def penalty(
 ) -> tuple[Penalty, ...]:
     """Return the penalty of a config, if it has a weight at all."""
     final = config.weight if config.final is None else config.final
-    if not (config.weight or final):
+    if not config.on:
         return ()
     ramp = Ramp(config.weight, final)
     return (Penalty(name, value, ramp, config.every, frozenset(watches)),)

@@ -143,9 +143,9 @@ class Adversarial(Game):
         shape = tuple(self.real.shape[1:])
         rival: dict[str, Draw] = {"noise": self.noise}
         maker: dict[str, Draw] = {"noise": self.noise}
-        if config.gradient.weight or config.gradient.final:
+        if config.gradient.on:
             rival["mixing"] = lambda size, draw: torch.rand(size, generator=draw)
-        if config.path.weight or config.path.final:
+        if config.path.on:
             maker["path"] = lambda size, draw: torch.randn((size, *shape), generator=draw)
         if self.augment is not None:
             for needed in (rival, maker):
@@ -164,7 +164,7 @@ class Adversarial(Game):
     def track(self, run: Run) -> None:
         """Register what steers the players, or looks at them."""
         run.track("alarm", self.alarm)
-        if self.config.path.weight or self.config.path.final:
+        if self.config.path.on:
             run.track("path", self.path)
         if self.augment is not None and self.augment.adapts:
             run.track("augment", self.augment)
