@@ -61,6 +61,14 @@ def test_a_sign_is_told_once_with_cause_and_remedy(sign: str) -> None:
     assert list(made.ringing) == [sign]
 
 
+def test_a_game_that_has_just_begun_is_not_looked_at() -> None:
+    made = alarm(grace=0.2)
+    for seen in (0.05, 0.1, 0.19):
+        assert made.look({"spread": 0.0}, seen=seen) == []
+    assert made.look({"spread": 0.0}, seen=0.2) == []
+    assert [cry.sign for cry in made.look({"spread": 0.0}, seen=0.3)] == ["collapse"]
+
+
 @pytest.mark.parametrize("sign", SICK)
 def test_a_sign_that_comes_and_goes_is_not_told(sign: str) -> None:
     made = alarm()

@@ -36,7 +36,7 @@ Make = Callable[..., Adversarial]
 SMALL: Mapping[str, Any] = {
     "quiet": True,
     "epochs": 2,
-    "evaluation": {"samples": 64, "proxy_updates": 5},
+    "evaluation": {"every": 1, "samples": 64, "proxy_updates": 5},
     "model": {"width": 16},
     "run": {"threads": 1},
 }

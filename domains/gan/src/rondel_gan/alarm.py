@@ -15,7 +15,7 @@ LOOKS = 256
 HISTORY = 3
 """Looks before a gradient can be called small for this game."""
 PATIENCE = 2
-"""Looks in a row that must show a sign; a game that has just begun shows some."""
+"""Looks in a row that must show a sign."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,18 @@ class Alarm:
         self._seen: dict[str, int] = {}
         self._looks = 0
 
-    def look(self, signs: Mapping[str, float]) -> list[Cry]:
-        """Return what is newly wrong.
+    def look(self, signs: Mapping[str, float], *, seen: float = 1.0) -> list[Cry]:
+        """Return what is newly wrong; a game that has just begun is not looked at.
 
         Args:
             signs: Any of 'spread' and 'alike' (made against real), 'wins' (share of pairs that
                 the discriminator orders rightly), 'gradient' (norm, of the generator), 'coverage'
                 (share of real images, or of modes, that samples come near) and 'novelty'
                 (distance to training images against that of held-out ones).
+            seen: Share of the planned images that were seen.
         """
+        if seen < self.config.grace:
+            return []
         self._looks += 1
         found = self._found(signs)
         self._seen = {sign: self._seen.get(sign, 0) + 1 for sign in found}

@@ -102,6 +102,9 @@ class AlarmConfig(Config):
 
     on: bool = setting(True, help="Look for collapse at every evaluation.")
     stop: bool = setting(False, help="End the run when the alarm goes off.")
+    grace: float = setting(
+        0.25, help="Share of the planned images before it looks for the first time.", ge=0, le=1
+    )
     spread: float = setting(
         0.3, help="Lowest spread of samples, as a share of that of real images.", ge=0
     )

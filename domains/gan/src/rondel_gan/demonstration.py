@@ -112,6 +112,7 @@ def demonstrate(app: App, out: Path | None, *, opens: bool) -> Path:
             out=folder / game.name,
             quiet=quiet,
             epochs=EPOCHS,
+            evaluation={"every": 1},
             run={"threads": 1},
             **game.settings,
         )

@@ -209,7 +209,7 @@ class Adversarial(Game):
         values = dict(self.quality.measure(rendered(made)))
         if self.config.alarm.on:
             signs = self.signs(made.to(self.real), values)
-            for cry in self.alarm.look(signs):
+            for cry in self.alarm.look(signs, seen=self.seen(run)):
                 run.say(str(cry))
                 if self.config.alarm.stop:
                     run.stop(str(cry))

@@ -110,6 +110,11 @@ class Game(Loop):
         seen = run.counters.of(self.stream.name).samples - run.batch_size
         return min(1.0, seen / self.planned) if self.planned else 0.0
 
+    def seen(self, run: Run) -> float:
+        """Return which share of the planned images was seen, with the present batch."""
+        samples = run.counters.of(self.stream.name).samples
+        return min(1.0, samples / self.planned) if self.planned else 1.0
+
     def sits_out(self, run: Run, turn: Turn, rows: Rows, draws: Mapping[str, Rows]) -> bool:  # noqa: ARG002 - for games
         """Tell whether a turn is left out this time; all processes must say the same."""
         return False
