@@ -29,7 +29,7 @@ class TestAdversarial(LoopContract):
         "generator.ema=0.9",
         "discriminator.ema=0.9",
     )
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)
 
 
@@ -38,5 +38,5 @@ class TestSimultaneous(LoopContract):
 
     domain = "gan"
     overrides = (*SMALL, "turns=G+D", "r1.weight=1", "path.weight=2", "alarm.on=false")
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)

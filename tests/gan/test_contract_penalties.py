@@ -20,7 +20,7 @@ class TestWganGp(LoopContract):
 
     domain = "gan"
     overrides = (*SMALL, "recipe=wgan_gp", "epochs=3")
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)
 
 
@@ -36,5 +36,5 @@ class TestR3Gan(LoopContract):
         "discriminator.final_betas=0,0.999",
         "generator.ema_images=500",
     )
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)

@@ -21,7 +21,7 @@ class TestInfo(LoopContract):
 
     domain = "gan"
     overrides = (*SMALL, "loop=info", "info.categories=3")
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)
 
 
@@ -30,5 +30,5 @@ class TestVae(LoopContract):
 
     domain = "gan"
     overrides = (*SMALL, "loop=vae", "encoder.ema=0.9")
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)

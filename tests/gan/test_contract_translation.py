@@ -47,7 +47,7 @@ class TestPix2Pix(LoopContract):
     domain = "gan"
     overrides = (*SMALL, "loop=pix2pix")
     tolerance = 5e-6  # convolutions of other sizes
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)
 
 
@@ -63,5 +63,5 @@ class TestCycle(LoopContract):
         "generator.ema=0.9",
     )
     tolerance = 5e-6  # convolutions of other sizes
-    kills = 1
+    kills = 0  # the crash harness kills more, and faster
     processes = (2,)

@@ -20,6 +20,7 @@ KILLS = {
     "phases-2": 4,
     **{f"detection-{loop}": 2 for loop in crash.LOOPS},
     **{f"text-{loop}": 2 for loop in crash.TEXT_LOOPS},
+    **{f"gan-{loop}": 2 for loop in crash.GAN_LOOPS},
 }
 
 
