@@ -19,13 +19,14 @@ from torch import Tensor
 
 from rondel import Loss, onnx_export
 from rondel.errors import RondelError, UsageError
+from rondel.torch_export import check_plain
 from rondel_detection import exporting
 from rondel_detection.bundle import DetectionBundle
 from rondel_detection.config import DetectionConfig, ModelConfig, ModelName
 from rondel_detection.data.batch import Predictions, Targets
 from rondel_detection.data.canvas import Canvas
 from rondel_detection.data.labels import LabelMap
-from rondel_detection.exporting import Run, check_plain, compare, distance, export, sample_pictures
+from rondel_detection.exporting import Run, compare, distance, export, sample_pictures
 from rondel_detection.models.catalogue import make_detector
 from rondel_detection.models.detector import Detector
 from rondel_detection.programs import Outputs, program_of, sizes_of

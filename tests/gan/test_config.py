@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from rondel.errors import ConfigError
+from rondel_gan.build import check_read
 from rondel_gan.config import GanConfig
 
 Configure = Callable[..., GanConfig]
@@ -75,3 +76,21 @@ def test_plugin_config_and_verbs_import_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info.weight=2", "info"),
+        ("vae.prior=2", "vae"),
+        ("encoder.optimizer.lr=1", "encoder"),
+        ("growing.epochs=2", "growing"),
+        ("translation.pool=3", "translation"),
+    ],
+)
+def test_settings_of_another_loop_are_refused(
+    words: tuple[str, str], configure: Callable[..., GanConfig]
+) -> None:
+    word, group = words
+    with pytest.raises(ConfigError, match=f"{group}.*loop=adversarial does not read it"):
+        check_read(configure(word))

@@ -122,7 +122,7 @@ def test_betas_that_end_somewhere_must_start_somewhere() -> None:
 
 def entered(made: Player, folder: Path, *, moves: int = 20, images: int = 120) -> Player:
     with Run(folder / "run") as run:
-        made.enter(run, moves=moves, images=images, batch_size=6)
+        made.enter(run, moves=moves, images=images)
     return made
 
 

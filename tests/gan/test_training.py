@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rondel import Run
 from rondel.errors import ConfigError, Interrupted
+from rondel_gan.data.images import Split
 from rondel_gan.loops.adversarial import Adversarial
 from rondel_gan.models.proxy import make_proxy
+from rondel_gan.references import describe_proxy
 
 Make = Callable[..., Adversarial]
 SHORT = (
@@ -161,3 +164,11 @@ def test_what_a_translation_would_not_read_is_refused(
     assert str(caught.value).startswith(
         f"{override.split('=', maxsplit=1)[0]}: loop={game} does not read it"
     )
+
+
+def test_inception_is_not_described_as_a_classifier_of_the_data() -> None:
+    images = torch.zeros(4, 1, 8, 8)
+    parts = Split(
+        train=images, train_labels=None, held_out=images, held_out_labels=torch.zeros(4).long()
+    )
+    assert "Inception" in describe_proxy(SimpleNamespace(distance="fid"), parts)

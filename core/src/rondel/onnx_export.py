@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rondel.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 18
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 REASON = 300
 """Letters of the reason why something cannot be exported."""
@@ -30,6 +36,41 @@ def require_packages(distribution: str) -> None:
             f"the export to ONNX needs {', '.join(missing)}",
             hint=f'Install them: pip install "{distribution}[onnx]"',
         )
+
+
+def to_onnx(
+    program: torch.export.ExportedProgram,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    facts: Mapping[str, Any],
+) -> tuple[bytes, Any]:
+    """Return the content of an ONNX file, and the session of onnxruntime that opened it.
+
+    Args:
+        program: The model as a graph.
+        inputs: Names of its inputs.
+        outputs: Names of its outputs.
+        facts: Plain values that are kept with it, each as JSON.
+    """
+    import onnx
+    import onnxruntime
+    import torch
+
+    made = torch.onnx.export(
+        program,
+        opset_version=OPSET,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamo=True,
+        verbose=False,
+    )
+    assert made is not None
+    model = made.model_proto
+    onnx.helper.set_model_props(model, {key: json.dumps(facts[key]) for key in facts})
+    onnx.checker.check_model(model)
+    content = model.SerializeToString()
+    return content, onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def reason_of(error: BaseException) -> str:

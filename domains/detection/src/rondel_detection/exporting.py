@@ -8,10 +8,7 @@ of an image, (H, W) the canvas. What is exported exactly is a `rondel_detection.
 from __future__ import annotations
 
 import copy
-import io
-import json
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +19,12 @@ import torch
 from torch import Tensor
 
 from rondel.errors import RondelError, UsageError
-from rondel.onnx_export import reason_of, require_packages, silence
+from rondel.onnx_export import reason_of, require_packages, silence, to_onnx
+from rondel.torch_export import to_pt2
 from rondel_detection.data.canvas import Canvas, resize
 from rondel_detection.models.detector import Detector
 from rondel_detection.programs import Outputs, Program, program_of
 
-OPSET = 18
 OUTPUTS = ("boxes", "scores", "labels")
 LARGEST_BOX_DIFFERENCE = 0.05
 """Pixels of the canvas."""
@@ -134,25 +131,9 @@ Writer = Callable[[torch.export.ExportedProgram, Mapping[str, Any]], tuple[bytes
 """Returns the content of the file, and what reads it and runs it."""
 
 
-def to_onnx(program: torch.export.ExportedProgram, facts: Mapping[str, Any]) -> tuple[bytes, Run]:
+def as_onnx(program: torch.export.ExportedProgram, facts: Mapping[str, Any]) -> tuple[bytes, Run]:
     """Write an ONNX model with metadata, and open it by onnxruntime."""
-    import onnx
-    import onnxruntime
-
-    made = torch.onnx.export(
-        program,
-        opset_version=OPSET,
-        input_names=["images"],
-        output_names=list(OUTPUTS),
-        dynamo=True,
-        verbose=False,
-    )
-    assert made is not None
-    model = made.model_proto
-    onnx.helper.set_model_props(model, {key: json.dumps(facts[key]) for key in facts})
-    onnx.checker.check_model(model)
-    content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    content, session = to_onnx(program, inputs=["images"], outputs=list(OUTPUTS), facts=facts)
 
     def run(images: Tensor) -> Outputs:
         boxes, scores, labels = session.run(list(OUTPUTS), {"images": images.numpy()})
@@ -161,35 +142,7 @@ def to_onnx(program: torch.export.ExportedProgram, facts: Mapping[str, Any]) -> 
     return content, run
 
 
-def to_pt2(program: torch.export.ExportedProgram, facts: Mapping[str, Any]) -> tuple[bytes, Run]:
-    """Write a torch program without a pickle in it, and read it back."""
-    program.example_inputs = None  # they alone would be pickled
-    buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={"facts.json": json.dumps(dict(facts))})
-    content = buffer.getvalue()
-    check_plain(content)
-    module = torch.export.load(io.BytesIO(content)).module()
-    return content, module
-
-
-def check_plain(content: bytes) -> None:
-    """Refuse a torch program that holds a pickle.
-
-    Raises:
-        ValueError: Names the part.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for name in archive.namelist():
-            if "/sample_inputs/" in name and archive.getinfo(name).file_size:
-                raise ValueError(f"{name} of the program is a pickle")
-            if name.endswith("_config.json"):
-                parts = json.loads(archive.read(name))["config"]
-                pickled = [part for part in parts if parts[part]["use_pickle"]]
-                if pickled:
-                    raise ValueError(f"{pickled[0]} in {name} of the program is a pickle")
-
-
-WRITERS: dict[str, Writer] = {"onnx": to_onnx, "pt2": to_pt2}
+WRITERS: dict[str, Writer] = {"onnx": as_onnx, "pt2": to_pt2}
 """The formats."""
 
 

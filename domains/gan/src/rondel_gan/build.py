@@ -20,15 +20,11 @@ from rondel_gan.loops.growing import Growing
 from rondel_gan.loops.info import Info
 from rondel_gan.loops.pix2pix import Pix2Pix
 from rondel_gan.loops.vae import VaeGan
-from rondel_gan.metrics import ModeQuality, Quality, SampleQuality
+from rondel_gan.metrics import ModeQuality, Quality, quality_of
 from rondel_gan.metrics.extractor import make_extractor
-from rondel_gan.models import patch
-from rondel_gan.models.critic import Critic
-from rondel_gan.nets import critic_of, encoder_of, generator_of, translators_of
+from rondel_gan.nets import encoder_of, judges_of, players_of, translators_of
 from rondel_gan.references import describe_images, describe_points, measure_references
 
-SEARCHED = 10_000
-"""Training images among which copies are looked for; of a larger set, the first ones."""
 LOOPS: dict[str, Callable[..., Adversarial]] = {
     "adversarial": Adversarial,
     "info": Info,
@@ -37,6 +33,14 @@ LOOPS: dict[str, Callable[..., Adversarial]] = {
     "pix2pix": Pix2Pix,
     "cycle": Cycle,
 }
+READ = {
+    "info": ("info",),
+    "vae": ("vae",),
+    "encoder": ("vae",),
+    "growing": ("growing",),
+    "translation": ("pix2pix", "cycle"),
+}
+"""Groups of settings that some loops alone read."""
 
 
 def build(config: GanConfig) -> Adversarial:
@@ -63,12 +67,7 @@ def game_of_images(config: GanConfig, images: Images) -> Adversarial:
     """Return a game of images, measured by the features of a proxy or of Inception."""
     parts = split(images, config.held_out)
     extractor = make_extractor(config.evaluation, parts.train, parts.train_labels, images.classes)
-    quality = SampleQuality(
-        extractor,
-        parts.held_out,
-        neighbours=config.evaluation.neighbours,
-        train=parts.train[:SEARCHED],
-    )
+    quality = quality_of(config, extractor, parts.held_out, train=parts.train)
     rows = {"real": parts.train}
     if config.model.condition != "none" and parts.train_labels is not None:
         rows["labels"] = parts.train_labels
@@ -100,12 +99,13 @@ def game_of_two(
     config: GanConfig, rows: dict[str, Any], quality: Quality, classes: Sequence[str]
 ) -> Adversarial:
     """Return a game in which samples are made of noise."""
-    shape, count = rows["real"].shape[1:], len(classes)
+    shape = rows["real"].shape[1:]
+    generator, discriminator = players_of(config, shape, len(classes))
     parts: dict[str, Any] = {
+        "generator": generator,
+        "discriminator": discriminator,
         "data": rows,
         "quality": quality,
-        "generator": generator_of(config, shape, count),
-        "discriminator": critic_of(config, shape, count),
     }
     if config.loop == "vae":
         parts["encoder"] = encoder_of(config, shape)
@@ -119,17 +119,14 @@ def game_of_pairs(config: GanConfig, pairs: Pairs) -> Adversarial:
     parts = split_pairs(pairs, config.held_out)
     source, target = parts.train_a, parts.train_b
     extractor = make_extractor(config.evaluation, target, None, ())
-    quality = SampleQuality(extractor, parts.held_out_b, neighbours=config.evaluation.neighbours)
-    shapes, width = (source.shape[1:], target.shape[1:]), config.translation.width
-    nets: dict[str, Any] = dict(translators_of(config, *shapes))
-    data, judged = {"real": target}, list(shapes[1])
+    quality = quality_of(config, extractor, parts.held_out_b)
+    shapes = (source.shape[1:], target.shape[1:])
+    nets: dict[str, Any] = {**translators_of(config, *shapes), **judges_of(config, *shapes)}
+    data = {"real": target}
     if config.loop == "pix2pix":
-        judged[0] += shapes[0][0]
         data["source"] = source
     else:
-        nets["other"] = Critic(*patch.critic_body(width, shapes[0]))
         nets["sources"] = source
-    nets["discriminator"] = Critic(*patch.critic_body(width, judged))
     held_out = (parts.held_out_a, parts.held_out_b)
     loop = LOOPS[config.loop](config, **nets, data=data, quality=quality, held_out=held_out)
     made = untrained(loop, len(parts.held_out_a), seed=0)
@@ -178,6 +175,9 @@ def check_read(config: GanConfig) -> None:
         "path.weight": translates and config.path.on,
         "gradient.weight": translates and config.gradient.on,
     }
+    for group, loops in READ.items():
+        default = GanConfig.model_fields[group].default
+        unread[group] = config.loop not in loops and getattr(config, group) != default
     for key, is_set in unread.items():
         if is_set:
             raise ConfigError(

@@ -14,7 +14,7 @@ from rondel_gan.data.mixtures import Points
 from rondel_gan.data.pairs import Pairs, SplitPairs, split_pairs
 from rondel_gan.data.reader import Data, read
 from rondel_gan.losses import distance
-from rondel_gan.metrics import ModeQuality, Quality, SampleQuality
+from rondel_gan.metrics import ModeQuality, Quality, quality_of
 from rondel_gan.metrics.extractor import Extractor, make_extractor
 from rondel_gan.metrics.likeness import likeness
 from rondel_gan.models.proxy import Proxy
@@ -46,10 +46,10 @@ def evaluate(bundle: GanBundle, data: Path | None) -> dict[str, float]:
     else:
         check_shape(found.pixels, bundle.shape, found.name)
         parts = split(found, config.held_out) if data is None else None
-        quality = SampleQuality(
+        quality = quality_of(
+            config,
             extractor_of(bundle, found.pixels),
             found.pixels if parts is None else parts.held_out,
-            neighbours=config.evaluation.neighbours,
             train=None if parts is None else parts.train,
         )
     # not the noise by which the best state was chosen
@@ -65,9 +65,7 @@ def of_translations(bundle: GanBundle, pairs: Pairs, *, whole: bool) -> dict[str
     parts = all_held_out(pairs) if whole else split_pairs(pairs, config.held_out)
     sources, targets = parts.held_out_a, parts.held_out_b
     made = bundle.translate(sources)
-    quality = SampleQuality(
-        extractor_of(bundle, targets), targets, neighbours=config.evaluation.neighbours
-    )
+    quality = quality_of(config, extractor_of(bundle, targets), targets)
     measured = quality.measure(rendered(made[: config.evaluation.samples]))
     if config.loop == "cycle":
         back = bundle.translate(made, direction="back")

@@ -8,8 +8,6 @@ CycleGAN becomes two files, a VAE-GAN has its encoder in a second one.
 from __future__ import annotations
 
 import copy
-import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from rondel.errors import RondelError, UsageError
-from rondel.onnx_export import reason_of, require_packages, silence
+from rondel.onnx_export import reason_of, require_packages, silence, to_onnx
+from rondel.torch_export import to_pt2
 from rondel_gan.writing import write_bytes
 
 if TYPE_CHECKING:
     from rondel_gan.bundle import GanBundle
 
-OPSET = 18
 LARGEST_DIFFERENCE = 1e-4
 """Of a value, relative to the largest one if that is above 1."""
 TRACED, COMPARED = 2, (1, 5)
@@ -182,27 +180,13 @@ def traced(net: nn.Module, part: Part) -> torch.export.ExportedProgram:
         return torch.export.export(net, inputs, dynamic_shapes=shapes, strict=False)
 
 
-def to_onnx(
+def as_onnx(
     program: torch.export.ExportedProgram, part: Part, facts: Mapping[str, Any]
 ) -> tuple[bytes, Run]:
     """Write an ONNX model with metadata, and open it by onnxruntime."""
-    import onnx
-    import onnxruntime
-
-    made = torch.onnx.export(
-        program,
-        opset_version=OPSET,
-        input_names=list(part.shapes),
-        output_names=[part.output],
-        dynamo=True,
-        verbose=False,
+    content, session = to_onnx(
+        program, inputs=list(part.shapes), outputs=[part.output], facts=facts
     )
-    assert made is not None
-    model = made.model_proto
-    onnx.helper.set_model_props(model, {key: json.dumps(facts[key]) for key in facts})
-    onnx.checker.check_model(model)
-    content = model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def run(inputs: Mapping[str, Tensor]) -> Tensor:
         (answer,) = session.run([part.output], {key: inputs[key].numpy() for key in inputs})
@@ -211,17 +195,13 @@ def to_onnx(
     return content, run
 
 
-def to_pt2(
+def as_pt2(
     program: torch.export.ExportedProgram,
     part: Part,  # noqa: ARG001 - a program keeps no names
     facts: Mapping[str, Any],
 ) -> tuple[bytes, Run]:
-    """Write a torch program without a pickle in it, and read it back."""
-    program.example_inputs = None  # they alone would be pickled
-    buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={"facts.json": json.dumps(dict(facts))})
-    content = buffer.getvalue()
-    module = torch.export.load(io.BytesIO(content)).module()
+    """Write a torch program, and read it back."""
+    content, module = to_pt2(program, facts)
 
     def run(inputs: Mapping[str, Tensor]) -> Tensor:
         answer: Tensor = module(*inputs.values())
@@ -233,7 +213,7 @@ def to_pt2(
 WRITERS: dict[
     str,
     Callable[[torch.export.ExportedProgram, Part, Mapping[str, Any]], tuple[bytes, Run]],
-] = {"onnx": to_onnx, "pt2": to_pt2}
+] = {"onnx": as_onnx, "pt2": as_pt2}
 """The formats."""
 
 

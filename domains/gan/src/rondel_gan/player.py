@@ -103,23 +103,22 @@ class Player:
         """Steps of the update for each move: one, and those of lazy penalties."""
         return 1 + sum(1 / lazy.every for lazy in self.lazy)
 
-    def enter(self, run: Run, *, moves: int, images: int, batch_size: int) -> None:
+    def enter(self, run: Run, *, moves: int, images: int) -> None:
         """Take a place in a run.
 
         Args:
             run: The run.
             moves: Planned number of moves.
             images: Planned number of images of the whole game.
-            batch_size: Images per batch.
         """
         self.update = run.update(
             self.name,
             list(self.nets.values()),
-            self._fitted(batch_size * max(1, round(images / batch_size / max(1, moves)))),
+            self._fitted(images / max(1, moves)),
             total=Length(math.ceil(moves * self.steps_per_move), images),
         )
 
-    def _fitted(self, images_per_move: int) -> UpdateConfig:
+    def _fitted(self, images_per_move: float) -> UpdateConfig:
         """Return the settings with what depends on the game: lazy steps, images of the average.
 
         With k/(k+1) of the steps that are no penalties, the learning rate gets that factor and

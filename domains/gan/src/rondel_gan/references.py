@@ -99,6 +99,8 @@ def described(text: str, references: References, *, floor: int) -> Section:
 
 def describe_proxy(proxy: Extractor, parts: Split) -> str:
     """Say what the features are, and how good the classifier behind them."""
+    if proxy.distance == "fid":
+        return "The features are those of Inception, from a file of published weights."
     if parts.held_out_labels is None:
         return "Without labels the features are those of a network of fixed random weights."
     features = proxy.features(to_images(to_pixels(parts.held_out)))

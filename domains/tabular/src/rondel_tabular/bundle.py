@@ -164,8 +164,8 @@ class TabularBundle(Bundle):
         """
         if format not in ("onnx", "pt2"):
             return super().export(out, format)
-        import json
-
+        from rondel.directory import write_atomically
+        from rondel.torch_export import to_pt2
         from rondel_tabular import exporting
         from rondel_tabular.program import plain
 
@@ -180,9 +180,9 @@ class TabularBundle(Bundle):
         program = torch.export.export(
             plain(self.model), example, dynamic_shapes=({0: rows}, {0: rows})
         )
-        staging = out.with_name(f".{out.name}.part.pt2")
-        torch.export.save(program, staging, extra_files={"schema.json": json.dumps(self.facts)})
-        return staging.replace(out)
+        content, _ = to_pt2(program, self.facts, name="schema.json")
+        write_atomically(out, content)
+        return out
 
     def _validation_rows(self) -> pd.DataFrame:
         """Return the rows that validated in training, found again by their seed."""

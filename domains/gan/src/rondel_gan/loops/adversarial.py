@@ -17,6 +17,7 @@ from rondel_gan.bundle import GanBundle
 from rondel_gan.config import GanConfig
 from rondel_gan.loops.game import GAUGE_EVERY, NORM_EVERY, Draw, Game, Move, Rows
 from rondel_gan.losses import RULES, classification
+from rondel_gan.metrics.distances import mean_distance
 from rondel_gan.models.critic import Critic
 from rondel_gan.models.generator import Generator
 from rondel_gan.models.proxy import Proxy
@@ -279,7 +280,5 @@ def proxy_of(quality: object) -> Proxy | None:
 
 
 def spread(rows: Tensor) -> float:
-    """Return the mean distance of two different rows."""
-    flat = rows.detach().flatten(1).double()
-    count = len(flat)
-    return float(torch.cdist(flat, flat).sum() / max(1, count * (count - 1)))
+    """Return the mean distance of two different rows of (N, ...)."""
+    return mean_distance(rows.detach().flatten(1).double())

@@ -91,12 +91,7 @@ class Game(Loop):
         self.planned = planned.samples
         planned_moves = self.plan.moves(planned.updates)
         for code, player in self.players.items():
-            player.enter(
-                run,
-                moves=planned_moves[code],
-                images=planned.samples,
-                batch_size=self.config.batch_size,
-            )
+            player.enter(run, moves=planned_moves[code], images=planned.samples)
         self.moves = {turn.players: Move(self, run, turn) for turn in self.plan.turns}
         run.track("game", self.ledger)
         run.say(f"Turns: {self.plan}; planned moves: {dict(planned_moves)}.")
@@ -112,8 +107,9 @@ class Game(Loop):
 
     def seen(self, run: Run) -> float:
         """Return which share of the planned images was seen, with the present batch."""
-        samples = run.counters.of(self.stream.name).samples
-        return min(1.0, samples / self.planned) if self.planned else 1.0
+        if not self.planned:
+            return 1.0
+        return min(1.0, run.counters.of(self.stream.name).samples / self.planned)
 
     def sits_out(self, run: Run, turn: Turn, rows: Rows, draws: Mapping[str, Rows]) -> bool:  # noqa: ARG002 - for games
         """Tell whether a turn is left out this time; all processes must say the same."""

@@ -86,9 +86,9 @@ class Growing(Adversarial):
 
     def fade(self, run: Run) -> None:
         """Give the new block the share that it has after the images seen in this stage."""
-        fading = self.config.growing.fade * self.planned
-        seen = run.counters.of(self.stream.name).samples
-        alpha = 1.0 if not fading or not self.generator.stage else min(1.0, seen / fading)
+        fade = self.config.growing.fade
+        whole = not fade or not self.generator.stage
+        alpha = 1.0 if whole else min(1.0, self.seen(run) / fade)
         self.generator.alpha = self.discriminator.alpha = alpha
 
     def evaluation(self, run: Run) -> str:

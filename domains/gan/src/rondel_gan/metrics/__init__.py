@@ -11,3 +11,4 @@ from rondel_gan.metrics.neighbours import precision_recall as precision_recall
 from rondel_gan.metrics.quality import ModeQuality as ModeQuality
 from rondel_gan.metrics.quality import Quality as Quality
 from rondel_gan.metrics.quality import SampleQuality as SampleQuality
+from rondel_gan.metrics.quality import quality_of as quality_of

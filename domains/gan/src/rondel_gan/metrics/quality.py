@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
@@ -22,6 +22,12 @@ from rondel_gan.sampling import to_images, to_pixels
 
 SUBSETS = 10
 """Of the kernel distance; a tenth of what is usual, as samples are measured every epoch."""
+
+if TYPE_CHECKING:
+    from rondel_gan.config import GanConfig
+
+SEARCHED = 10_000
+"""Training images among which copies are looked for."""
 
 
 class Quality(Protocol):
@@ -178,6 +184,23 @@ class ModeQuality:
             "counts with a tenth of its fair share of the points within "
             f"{DEVIATIONS:g} x {self.deviation:g}"
         )
+
+
+def quality_of(
+    config: GanConfig, extractor: Extractor, real: Tensor, *, train: Tensor | None = None
+) -> SampleQuality:
+    """Return the quality by which a config measures, in training and whenever later.
+
+    Args:
+        config: How samples are measured.
+        extractor: The frozen features.
+        real: (N, C, H, W) held-out images.
+        train: (M, C, H, W) the training images; of many, some from all over the set are searched
+            for copies.
+    """
+    if train is not None:
+        train = evenly(train, min(len(train), SEARCHED))
+    return SampleQuality(extractor, real, neighbours=config.evaluation.neighbours, train=train)
 
 
 def subset_size(rows: int) -> int:

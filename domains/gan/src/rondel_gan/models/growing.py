@@ -108,7 +108,31 @@ class GrowingCriticBody(nn.Module):
         return features
 
 
-class GrowingGenerator(Generator):
+class Staged(nn.Module):
+    """A net whose body has stages and fades in the last one."""
+
+    body: GrowingGeneratorBody | GrowingCriticBody
+
+    @property
+    def stage(self) -> int:
+        """The block of the largest size that is in use, 0 to stages - 1."""
+        return self.body.stage
+
+    @stage.setter
+    def stage(self, stage: int) -> None:
+        self.body.stage = stage
+
+    @property
+    def alpha(self) -> float:
+        """The share of that block, 0 to 1."""
+        return self.body.alpha
+
+    @alpha.setter
+    def alpha(self, alpha: float) -> None:
+        self.body.alpha = alpha
+
+
+class GrowingGenerator(Staged, Generator):
     """A generator with stages; it starts at the last one.
 
     Args:
@@ -144,17 +168,8 @@ class GrowingGenerator(Generator):
         channels, height, width = self.full_shape
         self.shape = (channels, height >> halvings, width >> halvings)
 
-    @property
-    def alpha(self) -> float:
-        """The share of the last block, 0 to 1."""
-        return self.body.alpha
 
-    @alpha.setter
-    def alpha(self, alpha: float) -> None:
-        self.body.alpha = alpha
-
-
-class GrowingCritic(Critic):
+class GrowingCritic(Staged, Critic):
     """A discriminator with stages; it starts at the last one.
 
     Args:
@@ -186,24 +201,6 @@ class GrowingCritic(Critic):
             body, width, classes=classes, condition=condition, spectral=config.spectral
         )
         self.stages = resolutions.doublings + 1
-
-    @property
-    def stage(self) -> int:
-        """Which block reads the image, 0 to stages - 1."""
-        return self.body.stage
-
-    @stage.setter
-    def stage(self, stage: int) -> None:
-        self.body.stage = stage
-
-    @property
-    def alpha(self) -> float:
-        """The share of that block, 0 to 1."""
-        return self.body.alpha
-
-    @alpha.setter
-    def alpha(self, alpha: float) -> None:
-        self.body.alpha = alpha
 
 
 def growth(shape: Sequence[int], first: int, width: int) -> Resolutions:

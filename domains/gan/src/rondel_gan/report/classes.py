@@ -44,7 +44,8 @@ def classes_section(game: Adversarial) -> Section | None:
     samples = game.samples(game.config.evaluation.samples, seed=game.config.run.seed + 1)
     found = classified(quality, samples)
     made = shares(found, len(names))
-    real = shares(classified(quality, evenly(game.real, MOST_IMAGES)), len(names))
+    known = evenly(game.real, min(len(game.real), MOST_IMAGES))
+    real = shares(classified(quality, known), len(names))
     # the classes that are missing or crowded most, if there are too many to show
     shown = (made - real).abs().argsort(descending=True)[:MOST_CLASSES].sort().values
     text = (
